@@ -1,0 +1,181 @@
+"""What is decided for one round: who takes part, with which resources, and when."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fl_opt import physics
+from fl_opt.checks import number, vector
+from fl_opt.errors import InvalidInput
+from fl_opt.network import Network
+from fl_opt.units import Floats
+
+if TYPE_CHECKING:
+    import pandas
+
+Access = Literal["fdma", "tdma", "sequential", "superposed"]
+_REAL = ("bandwidth_hz", "power_w", "cpu_hz", "start_s", "upload_s", "upload_bit", "cycles")
+_WHOLE = ("block", "level", "local_steps")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Allocation:
+    """The decision of one round, arrays (K,) over the devices of a network.
+
+    Parameters
+    ----------
+    selected
+        Who takes part [bool]. The other entries of a device that does not are ignored.
+    bandwidth_hz, power_w, cpu_hz
+        Bandwidth [Hz], transmit power [W] and CPU clock [cycle/s].
+    upload_s
+        Airtime that the decision claims [s]; None: what the rate gives.
+    start_s
+        Begin of the upload, counted from the begin of the round [s]; None: when training ends.
+    access
+        "fdma": own band for each device, all at once; "tdma" and "sequential": the whole band one
+        after another (sequential: in the order of `start_s`, as soon as the band is free);
+        "superposed": all at once on one band, summed over the air.
+    block, level
+        Index of the resource block or of the level (compression, power ...) used; -1 is none.
+    upload_bit, cycles, local_steps
+        Overrides where the decision changes the workload; None is nominal.
+    deadline_s
+        The server closes the round then [s]; later updates are lost. Default infinite: it waits.
+    """
+
+    selected: NDArray[np.bool_]
+    bandwidth_hz: Floats
+    power_w: Floats
+    cpu_hz: Floats
+    upload_s: Floats | None = None
+    start_s: Floats | None = None
+    access: Access = "fdma"
+    block: NDArray[np.int_] | None = None
+    level: NDArray[np.int_] | None = None
+    upload_bit: Floats | None = None
+    cycles: Floats | None = None
+    local_steps: NDArray[np.int_] | None = None
+    deadline_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        selected = np.array(self.selected)
+        if selected.dtype != bool or selected.ndim != 1:
+            raise InvalidInput(
+                "selected", f"{selected.dtype} {selected.shape}", "a mask (K,) of bool"
+            )
+        selected.flags.writeable = False
+        object.__setattr__(self, "selected", selected)
+        for name in _REAL:
+            value = getattr(self, name)
+            if value is not None:
+                checked = vector(name, value, selected.size, finite=False)
+                object.__setattr__(self, name, checked)
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if value is not None:
+                whole = np.array(np.broadcast_to(np.asarray(value), selected.shape))
+                if whole.dtype.kind not in "iu":
+                    raise InvalidInput(name, whole.dtype, "whole numbers (K,)")
+                whole.flags.writeable = False
+                object.__setattr__(self, name, whole)
+        if self.access not in get_args(Access):
+            raise InvalidInput("access", repr(self.access), f"one of {get_args(Access)}")
+        number("deadline_s", self.deadline_s, finite=False)
+
+    @property
+    def size(self) -> int:
+        """Number of devices K, selected or not."""
+        return int(self.selected.size)
+
+    def replace(self, **changes: Any) -> Allocation:
+        """A copy with some fields changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def to_round(self, network: Network) -> Allocation:
+        """Itself: this decision is already one that a round can use."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"Allocation(size={self.size}, selected={int(self.selected.sum())})"
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row per device, a column per array that is set."""
+        import pandas
+
+        names = ("selected", *_REAL, *_WHOLE)
+        columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(self.size, name="device"))
+
+    @classmethod
+    def none(cls, size: int, deadline_s: float = math.inf) -> Allocation:
+        """Nobody takes part."""
+        nobody = np.zeros(size, dtype=bool)
+        return cls(
+            selected=nobody, bandwidth_hz=0.0, power_w=0.0, cpu_hz=0.0, deadline_s=deadline_s
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """What an allocation asks of the devices, by the physics; zero where not selected.
+
+    `training_s`, `airtime_s`, `finish_s` [s], `training_j`, `upload_j` [J], all (K,).
+    Airtime is what the rate at the allocated bandwidth and power takes for the payload; a device
+    whose link carries nothing has infinite airtime and spends its power until told otherwise.
+    """
+
+    training_s: Floats
+    airtime_s: Floats
+    finish_s: Floats
+    training_j: Floats
+    upload_j: Floats
+
+    @property
+    def energy_j(self) -> Floats:
+        """(K,) training and upload together [J]."""
+        return self.training_j + self.upload_j
+
+
+def use(network: Network, allocation: Allocation) -> Use:
+    """What `allocation` does in `network`, recomputed from bandwidth, power and clock alone.
+
+    FDMA and superposed access: each device on its own. TDMA and sequential access: uploads are
+    sent in the order of `start_s` (of the end of training where it is None), each as soon as its
+    device is ready and the band is free.
+
+    Raises ``InvalidInput`` where the sizes differ.
+    """
+    if allocation.size != network.size:
+        raise InvalidInput("allocation.size", allocation.size, f"{network.size}, as the network")
+    on = allocation.selected
+    cycles = network.cycles if allocation.cycles is None else allocation.cycles
+    payload = network.upload_bit if allocation.upload_bit is None else allocation.upload_bit
+
+    def among(values: ArrayLike) -> Floats:
+        return np.where(on, values, 0.0)
+
+    training = among(physics.training_s(cycles, allocation.cpu_hz))
+    heat = among(physics.training_energy_j(network.capacitance, cycles, allocation.cpu_hz))
+    rate = physics.rate_bit_s(
+        allocation.bandwidth_hz, allocation.power_w, network.gain, network.noise_w_hz
+    )
+    airtime = among(physics.airtime_s(payload, rate))
+    begin = training if allocation.start_s is None else np.maximum(training, allocation.start_s)
+    if allocation.access in ("tdma", "sequential"):
+        finish = np.zeros(network.size)
+        free = 0.0
+        for k in np.lexsort((np.arange(on.size), begin)):
+            if on[k]:
+                free = max(free, begin[k]) + airtime[k]
+                finish[k] = free
+    else:
+        finish = among(begin + airtime)
+    spent = among(physics.upload_energy_j(allocation.power_w, airtime))
+    return Use(training, airtime, finish, heat, spent)

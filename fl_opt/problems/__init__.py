@@ -1,0 +1,1 @@
+"""Formulations: one file each, with its page of maths as the docstring."""

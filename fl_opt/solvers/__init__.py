@@ -1,0 +1,1 @@
+"""Algorithms: one file each, which knows a structure and never a formulation."""

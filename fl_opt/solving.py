@@ -1,0 +1,98 @@
+"""Where problems and solvers meet."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from fl_opt import structure
+from fl_opt.certificate import Problem, Solution
+from fl_opt.checks import number
+from fl_opt.errors import InvalidInput
+
+D = TypeVar("D")
+
+
+class Solver(Protocol):
+    """A frozen algorithm, called on a problem that offers its structure."""
+
+    def __call__(
+        self, problem: Any, *, time_limit_s: float | None = None, start: Solution[Any] | None = None
+    ) -> Solution[Any]:
+        """Solve; raise ``Infeasible`` where there is nothing to find."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A solver by name: where it lives and which structure it needs."""
+
+    module: str
+    attribute: str
+    needs: type
+
+    def load(self) -> Solver:
+        """The solver with its default options."""
+        solver: Solver = getattr(importlib.import_module(self.module), self.attribute)()
+        return solver
+
+
+SOLVERS: dict[str, Entry] = {
+    "closed": Entry("fl_opt.solvers.closed", "Closed", structure.ClosedForm),
+    "price": Entry("fl_opt.solvers.price", "Price", structure.Priced),
+    "bisection": Entry("fl_opt.solvers.bisection", "Bisection", structure.Attainable),
+    "assignment": Entry("fl_opt.solvers.assignment", "Assignment", structure.Matching),
+    "core": Entry("fl_opt.solvers.core", "Core", structure.Knapsack),
+    "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),
+    "cvxpy": Entry("fl_opt.solvers.conic", "Conic", structure.Convex),
+    "mip": Entry("fl_opt.solvers.mip", "Mip", structure.Mixed),
+    "enumerate": Entry("fl_opt.solvers.enumeration", "Enumeration", structure.Enumerable),
+}
+"""All solvers, the fastest exact one first: ``solver="auto"`` takes the first that fits."""
+
+
+def solvers_for(problem: Problem[Any]) -> list[str]:
+    """Names of the solvers whose structure `problem` offers, the preferred one first."""
+    return [name for name, entry in SOLVERS.items() if isinstance(problem, entry.needs)]
+
+
+def solve(
+    problem: Problem[D],
+    solver: str | Solver = "auto",
+    time_limit_s: float | None = None,
+    start: Solution[D] | None = None,
+) -> Solution[D]:
+    """Solve `problem` and certify the answer.
+
+    Parameters
+    ----------
+    problem
+        Any formulation of ``fl_opt.problems``, or your own that offers a structure.
+    solver
+        A name from ``fl_opt.SOLVERS``, a solver with options, or "auto": the fastest exact one.
+    time_limit_s
+        Wall-clock limit [s] for solvers that search a tree. When it strikes, the best decision
+        found is returned with the bound proven so far.
+    start
+        An earlier solution of a like problem, to start from.
+
+    Raises
+    ------
+    Infeasible
+        No decision meets the constraints; the error says why and what would cure it.
+    InvalidInput
+        Unknown solver, or one whose structure the problem does not offer.
+    """
+    fitting = solvers_for(problem)
+    if time_limit_s is not None:
+        number("time_limit_s", time_limit_s, open_low=True, finite=False)
+    if not isinstance(solver, str):
+        return solver(problem, time_limit_s=time_limit_s, start=start)
+    if solver == "auto" and fitting:
+        solver = fitting[0]
+    if solver not in fitting:
+        name = type(problem).__name__
+        raise InvalidInput(
+            "solver", repr(solver), f"one that solves {name}: {', '.join(fitting) or 'none does'}"
+        )
+    return SOLVERS[solver].load()(problem, time_limit_s=time_limit_s, start=start)
