@@ -24,7 +24,7 @@ _REAL = ("bandwidth_hz", "power_w", "cpu_hz", "start_s", "upload_s", "upload_bit
 _WHOLE = ("block", "level", "local_steps")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, init=False)
 class Allocation:
     """The decision of one round, arrays (K,) over the devices of a network.
 
@@ -54,40 +54,58 @@ class Allocation:
     bandwidth_hz: Floats
     power_w: Floats
     cpu_hz: Floats
-    upload_s: Floats | None = None
-    start_s: Floats | None = None
-    access: Access = "fdma"
-    block: NDArray[np.int_] | None = None
-    level: NDArray[np.int_] | None = None
-    upload_bit: Floats | None = None
-    cycles: Floats | None = None
-    local_steps: NDArray[np.int_] | None = None
-    deadline_s: float = math.inf
+    upload_s: Floats | None
+    start_s: Floats | None
+    access: Access
+    block: NDArray[np.int_] | None
+    level: NDArray[np.int_] | None
+    upload_bit: Floats | None
+    cycles: Floats | None
+    local_steps: NDArray[np.int_] | None
+    deadline_s: float
 
-    def __post_init__(self) -> None:
-        selected = np.array(self.selected)
-        if selected.dtype != bool or selected.ndim != 1:
-            raise InvalidInput(
-                "selected", f"{selected.dtype} {selected.shape}", "a mask (K,) of bool"
-            )
-        selected.flags.writeable = False
-        object.__setattr__(self, "selected", selected)
-        for name in _REAL:
-            value = getattr(self, name)
-            if value is not None:
-                checked = vector(name, value, selected.size, finite=False)
-                object.__setattr__(self, name, checked)
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if value is not None:
-                whole = np.array(np.broadcast_to(np.asarray(value), selected.shape))
-                if whole.dtype.kind not in "iu":
-                    raise InvalidInput(name, whole.dtype, "whole numbers (K,)")
-                whole.flags.writeable = False
-                object.__setattr__(self, name, whole)
-        if self.access not in get_args(Access):
-            raise InvalidInput("access", repr(self.access), f"one of {get_args(Access)}")
-        number("deadline_s", self.deadline_s, finite=False)
+    def __init__(
+        self,
+        *,
+        selected: ArrayLike,
+        bandwidth_hz: ArrayLike,
+        power_w: ArrayLike,
+        cpu_hz: ArrayLike,
+        upload_s: ArrayLike | None = None,
+        start_s: ArrayLike | None = None,
+        access: Access = "fdma",
+        block: ArrayLike | None = None,
+        level: ArrayLike | None = None,
+        upload_bit: ArrayLike | None = None,
+        cycles: ArrayLike | None = None,
+        local_steps: ArrayLike | None = None,
+        deadline_s: float = math.inf,
+    ) -> None:
+        chosen = np.array(selected)
+        if chosen.dtype != bool or chosen.ndim != 1:
+            raise InvalidInput("selected", f"{chosen.dtype} {chosen.shape}", "a mask (K,) of bool")
+        chosen.flags.writeable = False
+        if access not in get_args(Access):
+            raise InvalidInput("access", repr(access), f"one of {get_args(Access)}")
+        real = {
+            "bandwidth_hz": bandwidth_hz,
+            "power_w": power_w,
+            "cpu_hz": cpu_hz,
+            "start_s": start_s,
+            "upload_s": upload_s,
+            "upload_bit": upload_bit,
+            "cycles": cycles,
+        }
+        whole = {"block": block, "level": level, "local_steps": local_steps}
+        put = object.__setattr__
+        put(self, "selected", chosen)
+        put(self, "access", access)
+        put(self, "deadline_s", number("deadline_s", deadline_s, finite=False))
+        for name, value in real.items():
+            absent = value is None
+            put(self, name, None if absent else vector(name, value, chosen.size, finite=False))
+        for name, indices in whole.items():
+            put(self, name, None if indices is None else _whole(name, indices, chosen.size))
 
     @property
     def size(self) -> int:
@@ -120,6 +138,14 @@ class Allocation:
         return cls(
             selected=nobody, bandwidth_hz=0.0, power_w=0.0, cpu_hz=0.0, deadline_s=deadline_s
         )
+
+
+def _whole(name: str, value: ArrayLike, size: int) -> NDArray[np.int_]:
+    array = np.array(np.broadcast_to(np.asarray(value), (size,)))
+    if array.dtype.kind not in "iu":
+        raise InvalidInput(name, array.dtype, "whole numbers (K,)")
+    array.flags.writeable = False
+    return array
 
 
 @dataclass(frozen=True, eq=False)

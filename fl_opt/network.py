@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _ARRAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, init=False)
 class Network:
     """Frozen arrays of one round of orthogonal access, (K,) over devices, SI units.
 
@@ -80,18 +80,45 @@ class Network:
     capacitance: Floats
     cycles: Floats
     upload_bit: Floats
-    energy_j: Floats = field(default_factory=lambda: np.asarray(math.inf))
+    energy_j: Floats
     samples: Floats
+    noise_w_hz: Floats
     band_hz: float
-    noise_w_hz: Floats = field(default_factory=lambda: np.asarray(THERMAL_NOISE_W_HZ))
 
-    def __post_init__(self) -> None:
-        size = max(np.size(getattr(self, name)) for name in _ARRAYS)
-        if size == 0 or any(np.size(getattr(self, name)) == 0 for name in _ARRAYS):
+    def __init__(
+        self,
+        *,
+        gain: ArrayLike,
+        power_max_w: ArrayLike,
+        cpu_min_hz: ArrayLike,
+        cpu_max_hz: ArrayLike,
+        capacitance: ArrayLike,
+        cycles: ArrayLike,
+        upload_bit: ArrayLike,
+        energy_j: ArrayLike = math.inf,
+        samples: ArrayLike,
+        band_hz: float,
+        noise_w_hz: ArrayLike = THERMAL_NOISE_W_HZ,
+    ) -> None:
+        given: dict[str, ArrayLike] = {
+            "gain": gain,
+            "power_max_w": power_max_w,
+            "cpu_min_hz": cpu_min_hz,
+            "cpu_max_hz": cpu_max_hz,
+            "capacitance": capacitance,
+            "cycles": cycles,
+            "upload_bit": upload_bit,
+            "energy_j": energy_j,
+            "samples": samples,
+            "noise_w_hz": noise_w_hz,
+        }
+        sizes = [np.size(value) for value in given.values()]
+        if min(sizes) == 0:
             raise InvalidInput("Network", "empty", "at least one device")
-        for name, limits in _ARRAYS.items():
-            object.__setattr__(self, name, vector(name, getattr(self, name), size, **limits))
-        object.__setattr__(self, "band_hz", number("band_hz", self.band_hz))
+        for name, value in given.items():
+            checked = vector(name, value, max(sizes), **_ARRAYS[name])
+            object.__setattr__(self, name, checked)
+        object.__setattr__(self, "band_hz", number("band_hz", band_hz))
         wrong = np.flatnonzero(self.cpu_min_hz > self.cpu_max_hz)
         if wrong.size:
             k = wrong[0]
