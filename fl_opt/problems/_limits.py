@@ -1,0 +1,52 @@
+"""The limits that every FDMA round shares, judged by the physics."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fl_opt import physics
+from fl_opt.allocation import Allocation, use
+from fl_opt.certificate import Excess
+from fl_opt.network import Network
+
+
+def device_excess(
+    network: Network, allocation: Allocation, deadline_s: ArrayLike
+) -> dict[str, Excess]:
+    """Every limit of an FDMA round by name, recomputed from bandwidth, power and clock.
+
+    Parameters
+    ----------
+    network, allocation
+        The round and the decision to be judged. The workload is the network's: an override of
+        `cycles` or `upload_bit` in the decision does not count.
+    deadline_s
+        End of the round [s], a scalar or (K,).
+
+    Returns
+    -------
+    dict
+        "band" (1,) [Hz]; per device (K,) "deadline" [s], "energy" [J], "power_max" [W],
+        "cpu_min" and "cpu_max" [Hz], and "payload" [bit]: what the claimed airtime `upload_s`
+        carries at least. Lower limits enter with both sides negated. A device that is not
+        selected violates nothing.
+    """
+    plain = allocation.replace(cycles=None, upload_bit=None)
+    on, used = plain.selected, use(network, plain)
+    rate = physics.rate_bit_s(plain.bandwidth_hz, plain.power_w, network.gain, network.noise_w_hz)
+    claimed = used.airtime_s if plain.upload_s is None else plain.upload_s
+    with np.errstate(invalid="ignore"):
+        carried = np.where(rate > 0.0, rate * claimed, 0.0)
+    # the energy of infinite power over no time is undefined: NaN counts as violated
+    power = np.where(np.isinf(plain.power_w), np.nan, plain.power_w)
+    close = np.minimum(np.asarray(deadline_s, dtype=float), plain.deadline_s)
+    return {
+        "band": Excess(np.sum(plain.bandwidth_hz, where=on), network.band_hz, "Hz"),
+        "deadline": Excess(used.finish_s, np.broadcast_to(close, on.shape), "s"),
+        "energy": Excess(used.energy_j, network.energy_j, "J"),
+        "power_max": Excess(np.where(on, power, 0.0), network.power_max_w, "W"),
+        "cpu_min": Excess(-np.where(on, plain.cpu_hz, np.inf), -network.cpu_min_hz, "Hz"),
+        "cpu_max": Excess(np.where(on, plain.cpu_hz, 0.0), network.cpu_max_hz, "Hz"),
+        "payload": Excess(-np.where(on, carried, np.inf), -network.upload_bit, "bit"),
+    }
