@@ -6,9 +6,9 @@ Everything follows from v = ln(1 + SNR in the used band), the nats per symbol:
     marginal(v) = (v - 1) exp(v) + 1         increasing, v^2/2 near 0
 
 The first gives the bandwidth that carries a payload in a given time at a given power, the second
-the bandwidth that is best at a price. Both inverses are Newton iterations from a start that is
-good to a tenth. ``scipy.special.lambertw`` loses half its digits near the branch point, which is
-where weak devices live, so it is not used.
+the bandwidth that is best at a price. Both inverses are a few Newton or Halley steps from a start
+that is good to a tenth. ``scipy.special.lambertw`` loses half its digits near the branch point,
+which is where weak devices live, so it is not used.
 """
 
 from __future__ import annotations
@@ -68,18 +68,30 @@ def growth_slope(v: Floats) -> Floats:
 def growth_inverse(level: Floats) -> Floats:
     """The v >= 0 with ``growth(v) == level``, level >= 0; inf for inf.
 
-    Newton on a convex increasing function; from its first step on it comes down from the right.
+    Two Halley steps from level + ln(1 + level), which is good to 4 %: 0.04^9 is below rounding.
     """
-    v = np.where(level < 1.0, 2.0 * level, level + np.log1p(level))
-    finite = np.isfinite(level) & (level > 0.0)
-    if not finite.all():
-        v[finite] = growth_inverse(level[finite])
-        return v
-    for _ in range(8):
-        step = (growth(v) - level) / growth_slope(v)
-        v = np.maximum(v - step, 1e-3 * v)
-        if np.all(np.abs(step) <= 4.0 * EPS * v + 1e-300):
-            break
+    with np.errstate(all="ignore"):
+        v = level + np.log1p(level)
+        for _ in range(2):
+            grown = np.expm1(v)
+            slope = 1.0 + 1.0 / grown - 1.0 / v
+            curve = 1.0 / (v * v) - (1.0 + 1.0 / grown) / grown
+            step = (np.log(grown / v) - level) / slope
+            v -= step / (1.0 - 0.5 * step * curve / slope)
+    small = level < 0.5 * _GROWTH_SMALL
+    if small.any():
+        target = level[small]
+        w = np.where(target < 1e-3, 2.0 * target, v[small])
+        for _ in range(2):
+            value = 0.5 * w + w * w * _horner(_GROWTH_SERIES, w * w)
+            w -= (value - target) / (0.5 + w / 12.0)
+        v[small] = w
+    large = level > 600.0
+    if large.any():
+        w = v[large] = level[large] + np.log1p(level[large])
+        for _ in range(8):
+            w = level[large] + np.log(w)
+        v[large] = w
     return v
 
 
@@ -101,26 +113,17 @@ def marginal(v: Floats) -> Floats:
 def marginal_inverse(level: Floats) -> Floats:
     """The v >= 0 with ``marginal(v) == level``, level >= 0; equals 1 + W0((level - 1)/e).
 
-    Newton on ln marginal, in which the start of Iacono and Boyd (2017) for W0 and the square root
-    at the branch point are both good to a few hundredths.
+    Newton on ln marginal against ln v, from the square root at the branch point for small levels
+    and from the start of Iacono and Boyd (Adv. Comput. Math. 2017) for W0 for large ones.
     """
     root = np.sqrt(2.0 * level)
-    log = np.log1p(level / np.e)
-    v = np.where(level < 0.5, root / (1.0 + root / 3.0), 1.0 + (log - 0.3) * 0.9)
-    large = level > 20.0
-    if large.any():
-        w = np.log(level[large]) - 1.0
-        v[large] = 1.0 + w * (1.0 - np.log1p(w) / (2.0 + w))
-    positive = (level > 0.0) & np.isfinite(level)
-    if not positive.all():
-        v[positive] = marginal_inverse(level[positive])
-        v[~positive] = np.where(level[~positive] > 0.0, np.inf, 0.0)
-        return v
-    for _ in range(12):
-        value = marginal(v)
-        # d ln marginal / d ln v = v^2 exp(v) / marginal
-        step = np.log(level / value) * value / (v * v * np.exp(v))
-        v = v * np.clip(1.0 + step, 0.2, 5.0)
-        if np.all(np.abs(step) <= 8.0 * EPS):
-            break
-    return v
+    with np.errstate(all="ignore"):
+        log = np.log1p(level)
+        v = np.where(level < 2.0, root / (1.0 + root / 3.0), log - np.log1p(log) + 1.0)
+        for _ in range(12):
+            value = marginal(v)
+            step = np.log(level / value) * value / (v * v * np.exp(v))
+            v *= np.clip(1.0 + step, 0.2, 5.0)
+            if not np.any(np.abs(step) > 1e-9):
+                break
+    return np.where((level > 0.0) & (level < np.inf), v, level)
