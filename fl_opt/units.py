@@ -36,6 +36,10 @@ THERMAL_NOISE_W_HZ = float(watt_from_dbm(-174.0))
 
 _SUFFIXES = {
     "_j_s2_cycle3": "J s^2/cycle^3",
+    "_dbm_hz": "dBm/Hz",
+    "_dbm": "dBm",
+    "_db": "dB",
+    "_m_s": "m/s",
     "_joule_per_s": "J/s",
     "_w_hz": "W/Hz",
     "_bit_s": "bit/s",
