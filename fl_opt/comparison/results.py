@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fl_opt.environment import describe
+from fl_opt.comparison.environment import describe
+from fl_opt.comparison.measures import MEASURES, Yardstick, yardstick
+from fl_opt.comparison.rows import ArmRow, PairRow, arm_row, pair_row
+from fl_opt.comparison.statistics import coverage_limit
 from fl_opt.errors import InvalidInput
-from fl_opt.measures import MEASURES, Yardstick, yardstick
-from fl_opt.rows import ArmRow, PairRow, arm_row, pair_row
-from fl_opt.statistics import coverage_limit
 
 if TYPE_CHECKING:
     import pandas

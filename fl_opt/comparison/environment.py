@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 
+import fl_opt
+
 PACKAGES = (
     "numpy",
     "scipy",
@@ -27,9 +29,7 @@ def describe() -> dict[str, str]:
 
     Packages that are not installed are left out; nothing is imported to ask for its version.
     """
-    from fl_opt import __version__
-
-    versions = {"fl_opt": __version__, "python": platform.python_version()}
+    versions = {"fl_opt": fl_opt.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fl_opt.checks import number
-from fl_opt.errors import InvalidInput
 from fl_opt.units import Floats
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fl_opt.measures import Measure, Yardstick
-from fl_opt.statistics import Interval, bootstrap_interval, censored_median
+from fl_opt.comparison.measures import Measure, Yardstick
+from fl_opt.comparison.statistics import Interval, bootstrap_interval, censored_median
 
 if TYPE_CHECKING:
     from fl_opt.validation import Trace
