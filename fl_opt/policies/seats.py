@@ -1,0 +1,126 @@
+"""Seats: how many of a line of devices take part in a round, and with which resources.
+
+A classical rule says who comes first; what remains is the same for all of them and stands here.
+
+``equal_share``   a fixed number of seats, each with the same part of the band
+``fill_band``     as many as fit by a deadline, each with the least band that keeps it
+
+Devices send at full power. The clock is the slowest that keeps the deadline, or, where there is
+none, the fastest that the battery pays. Who can't take part by himself is passed over: a dead
+link, a battery that does not pay, a deadline too near.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fl_opt import physics
+from fl_opt.allocation import Allocation
+from fl_opt.network import Network
+from fl_opt.units import Floats
+
+Order = NDArray[np.int_]
+"""Device numbers, who comes first at the front."""
+Mask = NDArray[np.bool_]
+
+
+def clock_hz(network: Network, bandwidth_hz: Floats, deadline_s: float) -> tuple[Floats, Mask]:
+    """CPU clock (K,) at full power over `bandwidth_hz`, and who can take part with it.
+
+    The slowest clock that keeps a finite deadline; else the fastest that the battery pays. It is
+    of no meaning for devices that can't.
+    """
+    power, work = network.power_max_w, network.cycles
+    rate = physics.rate_bit_s(bandwidth_hz, power, network.gain, network.noise_w_hz)
+    airtime = physics.airtime_s(network.upload_bit, rate)
+    busy = work > 0.0
+    heat = network.capacitance * work
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rest = network.energy_j - physics.upload_energy_j(power, airtime)
+        payable = np.where(heat > 0.0, np.sqrt(np.maximum(rest, 0.0) / heat), math.inf)
+        needed = np.where(busy, work / (deadline_s - airtime), 0.0)
+    slow = np.maximum(network.cpu_min_hz, needed)
+    fast = np.minimum(network.cpu_max_hz, payable)
+    radio = np.isfinite(airtime) & (np.isfinite(power) | (network.upload_bit == 0.0))
+    able = radio & (rest >= 0.0) & (airtime <= deadline_s) & (needed >= 0.0) & (slow <= fast)
+    able &= (fast > 0.0) | ~busy
+    return np.where(math.isfinite(deadline_s), np.minimum(slow, fast), fast), able
+
+
+def equal_share(
+    network: Network, order: Order, count: int, deadline_s: float = math.inf
+) -> Allocation:
+    """The first `count` devices in line that can take part with a `count`-th of the band.
+
+    Where fewer can, those share the whole band. O(K).
+    """
+    share = np.full(network.size, network.band_hz / min(count, network.size))
+    _, able = clock_hz(network, share, deadline_s)
+    seated = order[able[order]][:count]
+    if not seated.size:
+        return Allocation.none(network.size, deadline_s)
+    selected = np.zeros(network.size, dtype=bool)
+    selected[seated] = True
+    share[:] = network.band_hz / seated.size
+    return _allocation(network, selected, share, deadline_s)
+
+
+def fill_band(
+    network: Network, order: Order, deadline_s: float, count: int | None = None
+) -> Allocation:
+    """Devices in line, each that still fits with the least band by which it keeps the deadline.
+
+    One that does not fit is passed over, and the next may. At most `count` are seated. What is
+    left of the band is shared in proportion, which lets all of them train more slowly, so with
+    less energy. O(K log K) for the usual line.
+    """
+    ready_s = deadline_s - physics.training_s(network.cycles, network.cpu_max_hz)
+    least = np.where(
+        ready_s >= 0.0,
+        physics.least_bandwidth_hz(
+            network.upload_bit,
+            np.maximum(ready_s, 0.0),
+            network.power_max_w,
+            network.gain,
+            network.noise_w_hz,
+        ),
+        math.inf,
+    )
+    selected = _first_fit(least, order, network.band_hz, count or network.size)
+    if not selected.any():
+        return Allocation.none(network.size, deadline_s)
+    needed = np.where(selected, least, 0.0)
+    total = needed.sum()
+    band = needed * (network.band_hz / total) if total > 0.0 else needed
+    return _allocation(network, selected, band, deadline_s)
+
+
+def _first_fit(size: Floats, line: Order, room: float, count: int) -> Mask:
+    """Who is seated when everybody in line takes his `size` of what `room` is left."""
+    seated = np.zeros(size.size, dtype=bool)
+    line = line[size[line] <= room]
+    while line.size and count:
+        total = np.cumsum(size[line])
+        fit = min(int(np.searchsorted(total, room, side="right")), count)
+        seated[line[:fit]] = True
+        count -= fit
+        room -= total[fit - 1] if fit else 0.0
+        line = line[fit:]
+        line = line[size[line] <= room]
+    return seated
+
+
+def _allocation(
+    network: Network, selected: Mask, bandwidth_hz: Floats, deadline_s: float
+) -> Allocation:
+    clock, _ = clock_hz(network, bandwidth_hz, deadline_s)
+    return Allocation(
+        selected=selected,
+        bandwidth_hz=np.where(selected, bandwidth_hz, 0.0),
+        power_w=np.where(selected, network.power_max_w, 0.0),
+        cpu_hz=np.where(selected, clock, 0.0),
+        deadline_s=deadline_s,
+    )
