@@ -1,0 +1,93 @@
+"""What all commands share: how they fail, how they print for machines, how they show progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import numpy as np
+
+from fl_opt.errors import Infeasible, InvalidInput
+
+INVALID, INFEASIBLE, NOT_PASSED, INTERRUPTED = 2, 3, 4, 130
+"""Exit codes beside 0, done. 1 is left to defects of ours, which show their traceback."""
+
+
+class Refusal(click.ClickException):
+    """An error that a person can cure, as one paragraph on stderr."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        """Write the paragraph."""
+        click.echo(f"fl-opt: {self.format_message()}", file=file, err=file is None)
+
+
+class Shell(click.Group):
+    """A group whose commands answer invalid input, infeasibility and Ctrl-C by exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InvalidInput as error:
+            raise Refusal(str(error), INVALID) from None
+        except Infeasible as error:
+            raise Refusal(f"infeasible ({error.constraint}): {error}", INFEASIBLE) from None
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
+        except OSError as error:
+            text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise Refusal(text, INVALID) from None
+        except ModuleNotFoundError as error:
+            raise Refusal(str(error), INVALID) from None
+        except KeyboardInterrupt:
+            raise Refusal("interrupted", INTERRUPTED) from None
+
+
+AS_JSON = "Print JSON on stdout, and only that."
+
+
+def plain(value: Any) -> Any:
+    """`value` as what JSON knows: arrays become lists, records tables, infinity a text."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def print_json(value: Any) -> None:
+    """Print as JSON, floats with all their digits."""
+    click.echo(json.dumps(plain(value), indent=1, allow_nan=False))
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, where that is a terminal; the context gives the function that moves it."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
