@@ -74,6 +74,8 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     if not name.startswith("_"):
+        if f"fl_opt.{name}" in _ROOMS:
+            return importlib.import_module(f"fl_opt.{name}")
         for room in _ROOMS:
             module = importlib.import_module(room)
             if name in module.__all__:

@@ -13,9 +13,10 @@ which is where weak devices live, so it is not used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fl_opt.units import Floats
 
@@ -62,7 +63,7 @@ def growth_slope(v: Floats) -> Floats:
     """Derivative of `growth`, 1/(1 - exp(-v)) - 1/v, between 1/2 and 1."""
     small = v < 1e-2
     safe = np.where(small, 1.0, v)
-    return np.where(small, 0.5 + v / 12.0, -1.0 / np.expm1(-safe) - 1.0 / safe)
+    return np.where(small, 0.5 + v / 12.0 - v**3 / 720.0, -1.0 / np.expm1(-safe) - 1.0 / safe)
 
 
 def growth_inverse(level: Floats) -> Floats:
@@ -127,3 +128,40 @@ def marginal_inverse(level: Floats) -> Floats:
             if not np.any(np.abs(step) > 1e-9):
                 break
     return np.where((level > 0.0) & (level < np.inf), v, level)
+
+
+def increasing_root(
+    function: Callable[[Floats, NDArray[np.int_]], tuple[Floats, Floats]],
+    low: Floats,
+    high: Floats,
+    start: Floats,
+    tolerance: float = 1e-13,
+) -> Floats:
+    """Roots of many increasing functions at once, by Newton inside a shrinking bracket.
+
+    Invariant: the root lies in [low, high]; an end that has the wrong sign is itself the answer.
+    ``function(x, index)`` gives values and derivatives at x (n,) of the functions `index` (n,);
+    infinite values only tell the side. Steps that leave the bracket become bisections.
+    """
+    low, high = low.copy(), high.copy()
+    x = np.clip(start, low, high)
+    active = np.arange(x.size)
+    for _ in range(200):
+        at = x[active]
+        with np.errstate(all="ignore"):
+            value, slope = function(at, active)
+            step = -value / slope
+        left, right = low[active], high[active]
+        left = np.where(value <= 0.0, at, left)
+        right = np.where(value >= 0.0, at, right)
+        low[active], high[active] = left, right
+        new = at + step
+        middle = 0.5 * (left + right)
+        new = np.where((new >= left) & (new <= right), new, middle)
+        x[active] = new
+        scale = tolerance * (1.0 + np.abs(new))
+        moving = (np.abs(new - at) > scale) & (right - left > scale)
+        if not moving.any():
+            break
+        active = active[moving]
+    return x

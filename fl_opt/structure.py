@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import Excess, Proof
+from fl_opt.certificate import Excess, Problem, Proof
 from fl_opt.units import Floats
 
 if TYPE_CHECKING:
@@ -37,14 +37,17 @@ class Response(Protocol):
 
 
 @runtime_checkable
-class Priced(Protocol[D, R]):
+class Priced(Problem[Any], Protocol[R]):
     """Convex, separable but for one shared resource. Solver: ``price``. Proof: dual.
 
     `shared` names the constraint that couples the devices, `supply` is its limit.
     """
 
-    shared: str
-    supply: float
+    @property
+    def shared(self) -> str: ...
+
+    @property
+    def supply(self) -> float: ...
 
     def price_guess(self) -> float:
         """A price > 0 of the right order of magnitude."""

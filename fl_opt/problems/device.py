@@ -1,0 +1,329 @@
+r"""One device's round under FDMA, for many devices at once: what every band problem is built from.
+
+A device trains for u seconds at clock C/u and uploads for t seconds over b hertz, u + t = T:
+
+    phi(t, b) = kappa C^3/u^2 + t b n expm1(x)     energy [J],  n = N0/h,  x = s ln2/(t b)
+    p(t, b)   = b n expm1(x)                       power  [W]
+
+with u in [C/f_max, C/f_min], p <= p_max and phi <= E. Both functions are jointly convex in (t, b):
+the series of the first has only terms (t b)^-m, the second is a perspective of exp composed with
+the convex 1/t. So every inner problem here is convex.
+
+Three questions are answered here, elementwise and exactly up to rounding:
+
+    least     the least bandwidth with which a device can take part, b_k(T, E_k)
+    respond   the best (t, b) at a price of bandwidth
+    at        the least energy at a given bandwidth, and its derivative
+
+The convexity is derived; the literature alternates between blocks of variables (Yang, Chen, Saad,
+Hong, Shikh-Bahaei, IEEE TWC 2021, arXiv 1911.02417).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fl_opt.kernels import (
+    EPS,
+    growth,
+    growth_inverse,
+    growth_slope,
+    increasing_root,
+    marginal,
+    marginal_inverse,
+)
+from fl_opt.physics import LN2
+from fl_opt.units import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The constants of some devices, all with a payload: arrays (n,).
+
+    `nats` s ln2, `noise` N0/h [W/Hz], `power` p_max [W], `energy` E [J], `deadline` T [s],
+    `train` 2 kappa C^3 [J s^2], and the box of the training time, `train_low` to `train_high` [s].
+    """
+
+    nats: Floats
+    noise: Floats
+    power: Floats
+    energy: Floats
+    deadline: Floats
+    train: Floats
+    train_low: Floats
+    train_high: Floats
+
+    def __getitem__(self, index: slice | NDArray[np.int_] | NDArray[np.bool_]) -> Slice:
+        return Slice(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    @property
+    def upload_high(self) -> Floats:
+        """Longest upload [s]: all the time that training at full clock leaves."""
+        return self.deadline - self.train_low
+
+    def heat(self, u: Floats) -> Floats:
+        """Energy of training for u seconds [J]."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.train > 0.0, 0.5 * self.train / (u * u), 0.0)
+
+    def logit(self, t: Floats, u: Floats) -> Floats:
+        """ln(t/u), the coordinate in which the optimality conditions are nearly linear."""
+        with np.errstate(divide="ignore"):
+            return np.clip(np.log(t) - np.log(u), -745.0, 745.0)
+
+    def split(self, z: Floats) -> tuple[Floats, Floats]:
+        """(t, u) at a coordinate, u kept inside its box."""
+        with np.errstate(over="ignore"):
+            t, u = self.deadline / (1.0 + np.exp(-z)), self.deadline / (1.0 + np.exp(z))
+        inside = np.clip(u, self.train_low, self.train_high)
+        return np.where(inside == u, t, self.deadline - inside), inside
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A split of time and a bandwidth for every device of a `Slice`: arrays (n,)."""
+
+    t: Floats
+    u: Floats
+    b: Floats
+
+    def __getitem__(self, index: slice | NDArray[np.int_] | NDArray[np.bool_]) -> Point:
+        return Point(self.t[index], self.u[index], self.b[index])
+
+
+def least(part: Slice) -> Point:
+    """Least bandwidth within deadline, power and energy; b = inf where none suffices.
+
+    If the energy limit binds, b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is minimised over t;
+    if that asks for more than p_max, both limits bind and the time split follows from them.
+    """
+    t, u = part.upload_high, part.train_low.copy()
+    with np.errstate(all="ignore"):
+        level = np.log(part.power * t / (part.noise * part.nats))
+        able = (t > 0.0) & (level > 0.0)
+        b = np.where(able, part.nats / (t * growth_inverse(np.where(able, level, 1.0))), np.inf)
+        upload = np.where(np.isinf(part.power), np.inf, part.power * t)
+    t = np.where(t > 0.0, t, 0.0)
+    tight = np.flatnonzero(able & (part.heat(u) + upload > part.energy))
+    if tight.size:
+        t[tight], u[tight], b[tight] = _least_by_energy(part[tight])
+    return Point(t, u, b)
+
+
+def _least_by_energy(part: Slice) -> tuple[Floats, Floats, Floats]:
+    floor = part.noise * part.nats
+    slowest = np.minimum(part.train_high, part.deadline)
+    with np.errstate(all="ignore"):
+        shortest = np.sqrt(0.5 * part.train / (part.energy - floor))
+        fastest = np.maximum(part.train_low, shortest * (1.0 + 4.0 * EPS))
+        able = (part.energy - part.heat(slowest) > floor) & (fastest < slowest)
+    able |= (part.train_low == slowest) & (part.energy - part.heat(slowest) > floor)
+    t, u = np.zeros_like(floor), slowest.copy()
+    b = np.full_like(floor, np.inf)
+    if not able.all():
+        if able.any():
+            t[able], u[able], b[able] = _least_by_energy(part[able])
+        return t, u, b
+
+    def longer(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = part[index]
+        t, u = some.split(z)
+        rest = some.energy - some.heat(u)
+        v = growth_inverse(np.log(np.maximum(rest / floor[index], 1.0)))
+        gain = v * growth_slope(v)
+        value = np.log(some.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
+        share = u / some.deadline
+        drain = some.train / (u * u) / rest * (1.0 - share)
+        slope = share + 3.0 * (1.0 - share) + drain * (1.0 + 1.0 / np.maximum(gain, 1e-300))
+        return np.where(rest > floor[index], value, np.inf), slope
+
+    def hotter(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = part[index]
+        t, u = some.split(z)
+        spent = some.heat(u) + some.power * t
+        share = u / some.deadline
+        slope = (some.train / (u * u) * (1.0 - share) + some.power * t * share) / spent
+        return np.log(spent / some.energy), slope
+
+    low = part.logit(part.deadline - slowest, slowest)
+    high = part.logit(part.deadline - fastest, fastest)
+    middle = np.clip(np.zeros_like(low), low, high)
+    t, u = part.split(increasing_root(longer, low, high, middle))
+    over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
+    if over.size:
+        both = part[over]
+        top = both.logit(both.upload_high, both.train_low)
+        start = both.logit(t[over], u[over])
+        t[over], u[over] = both.split(increasing_root(hotter, start, top, start))
+    with np.errstate(all="ignore"):
+        rest = np.minimum(part.energy - part.heat(u), part.power * t)
+        level = np.log(rest / floor)
+        b = np.where(level > 0.0, part.nats / (t * growth_inverse(np.maximum(level, 0.0))), np.inf)
+    return t, u, b
+
+
+def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
+    """Best point at `price` [J/Hz], and the derivative of ln b to ln price.
+
+    `floor` is `least(part)`; `warm` (2, n) holds ln(t/u) and ln x of an earlier call at a near
+    price (NaN where there is none) and is updated in place.
+
+    Limits are put on in the order in which convexity allows: the box of u, then p_max, then the
+    least bandwidth.
+    """
+    _free(part, price, warm)
+    t, u = part.split(np.where(part.train > 0.0, warm[0], np.inf))
+    x = np.exp(warm[1])
+    boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high) | (part.train == 0.0))
+    if boxed.size:
+        x[boxed] = marginal_inverse(price / (part.noise[boxed] * t[boxed]))
+    with np.errstate(all="ignore"):
+        grown = np.expm1(x)
+        q = x * x * (grown + 1.0) / np.maximum(x * grown - (grown - x), 0.5 * x * x)
+        share = u / part.deadline
+        det = share - q * (3.0 - share)
+        slope = (share * (q - 1.0) + 3.0 - 2.0 * share) / det
+        slope[boxed] = -1.0 / q[boxed]
+        b = part.nats / (t * x)
+        over = np.flatnonzero(b * part.noise * grown > part.power)
+    if over.size:
+        t[over], u[over], b[over], slope[over] = _full_power(part[over], price)
+    below = ~(b > floor.b)
+    if below.any():
+        t, u = np.where(below, floor.t, t), np.where(below, floor.u, u)
+        b, slope = np.where(below, floor.b, b), np.where(below, 0.0, slope)
+    return Point(t, u, b), slope
+
+
+def _free(part: Slice, price: float, warm: Floats) -> None:
+    """Solve for ln(t/u) and ln x, in `warm`, without any limit.
+
+    With M = price/n the conditions are marginal(x) = M/t and price a/(t^2 x) = 2 kappa C^3/u^3.
+    In (ln(t/u), ln x) both are nearly linear: Newton, with its steps clipped. What has not
+    converged by then is bracketed.
+    """
+    z, log_x = warm
+    with np.errstate(all="ignore"):
+        log_t = np.log(part.deadline)
+        log_m = np.log(price / part.noise) - log_t
+        log_d = np.log(price * part.nats / part.train) + log_t
+    cold = np.isnan(z)
+    if cold.any():
+        z[cold] = 0.0
+        half = np.exp(np.minimum(log_m[cold] + LN2, 690.0))
+        log_x[cold] = np.log(marginal_inverse(half))
+    todo: slice | NDArray[np.int_] = slice(None)
+    if not part.train.all():
+        todo = np.flatnonzero(part.train > 0.0)
+    for _ in range(40):
+        z_now, log_now, wanted_m, wanted_d = z[todo], log_x[todo], log_m[todo], log_d[todo]
+        with np.errstate(all="ignore"):
+            fade = np.exp(-z_now)
+            shrink = np.log1p(fade)
+            share = fade / (1.0 + fade)
+            x = np.exp(log_now)
+            grown = np.expm1(x)
+            g = np.maximum(x * grown - (grown - x), 0.5 * x * x)
+            one = np.log(g) - shrink - wanted_m
+            two = wanted_d - log_now - 3.0 * z_now - shrink
+            q = x * x * (grown + 1.0) / g
+            det = share - q * (3.0 - share)
+            step_x = ((3.0 - share) * one + share * two) / det
+            step_z = -(q * two + one) / det
+        z[todo] = np.clip(z_now + np.clip(step_z, -8.0, 8.0), -700.0, 700.0)
+        log_x[todo] = np.clip(log_now + np.clip(step_x, -1.5, 1.5), -40.0, 6.5)
+        rough = np.abs(step_x) + np.abs(step_z) > 1e-5
+        count = np.count_nonzero(rough)
+        if count == 0:
+            return
+        if 2 * count < rough.size:
+            todo = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
+    left = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
+
+    def late(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = left[index]
+        shrink, share = np.log1p(np.exp(-z)), 1.0 / (1.0 + np.exp(z))
+        x = marginal_inverse(np.exp(np.clip(log_m[some] + shrink, -690.0, 690.0)))
+        q = x * x * np.exp(x) / marginal(x)
+        return np.log(x) + 3.0 * z + shrink - log_d[some], 3.0 - share - share / q
+
+    wide = np.full(left.size, 700.0)
+    z[left] = increasing_root(late, -wide, wide, np.zeros(left.size))
+    shrink = np.log1p(np.exp(-z[left]))
+    log_x[left] = np.log(marginal_inverse(np.exp(np.clip(log_m[left] + shrink, -690.0, 690.0))))
+
+
+def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """(t, u, b, d ln b/d ln price) of devices at p_max: one equation in ln v, t explicit in v.
+
+    2 kappa C^3/u^3 + p_max = price a/(t^2 (v - 1 + exp(-v))), t = (n a/p_max) expm1(v)/v.
+    """
+    unit = part.noise * part.nats / part.power
+    earliest = np.maximum(part.deadline - part.train_high, 0.0)
+    with np.errstate(all="ignore"):
+        low = growth_inverse(np.log(np.maximum(earliest / unit, 1.0)))
+        high = growth_inverse(np.maximum(np.log(part.upload_high / unit), 0.0))
+    low, high = np.log(np.maximum(low, 1e-40 * high)), np.log(high)
+    log_pull = np.log(price * part.nats)
+
+    def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = part[index]
+        v = np.exp(y)
+        rise, level = growth_slope(v), growth(v)
+        t = unit[index] * np.exp(level)
+        u = np.maximum(some.deadline - t, some.train_low)
+        push = some.train / u**3
+        push[some.train == 0.0] = 0.0
+        nearly = -np.expm1(-v)
+        value = np.log(push + some.power) + 2.0 * np.log(t) + np.log(nearly * v * rise)
+        steep = np.where(push > 0.0, 3.0 * push / (push + some.power) * t / u, 0.0)
+        slope = v * rise * (steep + 2.0) + 1.0 / rise
+        return value - log_pull[index], slope
+
+    y = increasing_root(late, low, high, high, 1e-12)
+    v = np.exp(y)
+    _, slope = late(y, np.arange(y.size))
+    inside = (y > low) & (y < high)
+    t = np.where(y >= high, part.upload_high, unit * np.exp(growth(v)))
+    t = np.clip(t, earliest, part.upload_high)
+    u = np.clip(part.deadline - t, part.train_low, part.train_high)
+    change = np.where(inside, -(1.0 + v * growth_slope(v)) / slope, 0.0)
+    return t, u, part.nats / (t * v), change
+
+
+def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
+    """Least energy at given bandwidths: the point, the energy [J] and its derivative [J/Hz].
+
+    Within deadline and power; `b` (n,) is at least the least bandwidth.
+    """
+    with np.errstate(all="ignore"):
+        forced = part.nats / (b * np.log1p(part.power / (part.noise * b)))
+    earliest = np.maximum(part.deadline - part.train_high, 0.0)
+    earliest = np.minimum(
+        np.maximum(earliest, np.where(np.isnan(forced), 0.0, forced)), part.upload_high
+    )
+    low = part.logit(earliest, part.deadline - earliest)
+    high = part.logit(part.upload_high, part.train_low)
+
+    def late(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = part[index]
+        t, u = some.split(z)
+        x = some.nats / (t * b[index])
+        g = marginal(x)
+        share = u / some.deadline
+        q = np.where(x > 700.0, x, x * x * np.exp(np.minimum(x, 700.0)) / g)
+        value = np.log(some.train) - 3.0 * np.log(u) - np.log(b[index] * some.noise * g)
+        return value, 3.0 * (1.0 - share) + q * share
+
+    t, u = part.split(increasing_root(late, low, high, np.clip(0.0, low, high)))
+    x = part.nats / (t * b)
+    with np.errstate(over="ignore", invalid="ignore"):
+        grown, g = np.expm1(x), marginal(x)
+        energy = part.heat(u) + t * b * part.noise * grown
+        push = np.where(part.train > 0.0, part.train / u**3, 0.0) - b * part.noise * g
+        held = np.where((t <= forced) & (push > 0.0), push * t / (x * (grown + 1.0) * b), 0.0)
+        slope = -g * (part.noise * t + held)
+    return Point(t, u, b), energy, slope

@@ -1,0 +1,149 @@
+r"""Least energy by a deadline, over bandwidth, power, clock and time together.
+
+    minimise    sum_k kappa_k C_k f_k^2 + p_k t_k
+    subject to  C_k/f_k + t_k <= T_k                                    "deadline"
+                t_k b_k log2(1 + h_k p_k/(N0 b_k)) >= s_k               "payload"
+                sum_k b_k <= B                                          "band"
+                p_k <= P_k                                              "power_max"
+                f_min_k <= f_k <= f_max_k                               "cpu_min", "cpu_max"
+                kappa_k C_k f_k^2 + p_k t_k <= E_k                      "energy"
+
+    b_k  bandwidth [Hz]     p_k  power [W]      f_k  clock [cycle/s]    t_k  airtime [s]
+    C_k  cycles [cycle]     s_k  payload [bit]  h_k  channel gain [-]   N0   noise density [W/Hz]
+
+With f = C/(T - t) and p from the payload, the energy is jointly convex in (t, b) and so are all
+limits (see `device`): the problem is convex, one price of bandwidth decouples the devices, and the
+optimum is global. The literature alternates between blocks of variables and claims a stationary
+point: Yang, Chen, Saad, Hong, Shikh-Bahaei, IEEE TWC 2021, arXiv 1911.02417; Zeng, Du, Huang,
+Leung, arXiv 1907.06040.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fl_opt.allocation import Allocation, use
+from fl_opt.certificate import Excess
+from fl_opt.kernels import EPS
+from fl_opt.network import Network
+from fl_opt.problems._feasibility import require_feasible
+from fl_opt.problems._limits import device_excess
+from fl_opt.problems.device import Point
+from fl_opt.problems.uplink import Response, Uplink, total
+from fl_opt.units import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class MinEnergy:
+    """Least energy of a round in which every device takes part, by a deadline.
+
+    Parameters
+    ----------
+    network
+        The round.
+    deadline_s
+        End of the round, training and upload together, a scalar or (K,) [s].
+
+    ``solve`` raises ``Infeasible`` where the devices cannot all make it, ``InvalidInput`` for a
+    deadline that is not positive and finite. The price of "band" is in J/Hz, that of "deadline"
+    (K,) in J/s.
+    """
+
+    network: Network
+    deadline_s: ArrayLike
+
+    shared = "band"
+
+    @property
+    def supply(self) -> float:
+        """The band [Hz]."""
+        return self.network.band_hz
+
+    @cached_property
+    def uplink(self) -> Uplink:
+        """The devices under the deadline. Raises ``Infeasible`` where they do not all fit."""
+        uplink = Uplink(self.network, self.deadline_s)
+        require_feasible(uplink)
+        return uplink
+
+    def cost(self, decision: Allocation) -> float:
+        """Energy of the round [J]."""
+        return total(use(self.network, decision).energy_j)
+
+    def excess(self, decision: Allocation) -> dict[str, Excess]:
+        """The constraints by name; every device must be selected ("selected")."""
+        limits = device_excess(self.network, decision, self.deadline_s)
+        return limits | {"selected": Excess(np.where(decision.selected, 0.0, 1.0), 0.0, "", 1.0)}
+
+    # structure: Priced
+
+    def price_guess(self) -> float:
+        """Mean marginal value of band at equal shares [J/Hz]."""
+        part, floor = self.uplink.part, self.uplink.floor
+        if not part.nats.size:
+            return 1.0
+        share = np.maximum(self.supply / part.nats.size, floor.b)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            price = self.uplink.own_price(Point(0.5 * (part.upload_high + floor.t), floor.u, share))
+        usable = price[np.isfinite(price) & (price > 0.0)]
+        return float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
+
+    def respond(self, price: float, start: Response | None = None) -> Response:
+        """Every device's best time, power and bandwidth at `price` [J/Hz]."""
+        return self.uplink.respond(price, start)
+
+    def settle(self, response: Response) -> Allocation:
+        """Shift bandwidth so that the band is met: towards the least, or in proportion."""
+        point, floor = response.point, self.uplink.floor
+        least, room = total(floor.b), response.demand - total(floor.b)
+        if room > 0.0:
+            share = max(self.supply - least, 0.0) / room * (1.0 - 8.0 * EPS)
+            # limits are convex: what lies between two feasible points is feasible
+            inside = min(share, 1.0)
+            point = Point(
+                floor.t + inside * (point.t - floor.t),
+                floor.u + inside * (point.u - floor.u),
+                floor.b + share * (point.b - floor.b),
+            )
+        return self.uplink.allocation(point)
+
+    def dual(self, price: float, response: Response) -> float:
+        """Lower bound of the energy [J] from tangent planes at `response`; true for any price."""
+        price = self._bounding_price(price, response)
+        value = self.uplink.multipliers(price, response.point).value
+        paid = price * self.supply
+        rounding = EPS * (32.0 * (total(np.abs(value)) + self.uplink.idle_energy_j) + 4.0 * paid)
+        return total(value) - paid + self.uplink.idle_energy_j - rounding
+
+    def _bounding_price(self, price: float, response: Response) -> float:
+        if not response.point.b.size:
+            return 0.0
+        return max(price, float(self.uplink.own_price(response.point).max()) * (1.0 + 32.0 * EPS))
+
+    def prices(self, price: float, response: Response) -> Mapping[str, float | Floats | None]:
+        """Shadow prices: band [J/Hz], deadline [J/s], energy [-], power_max [J/W], cpu [J/Hz]."""
+        found = self.uplink.multipliers(self._bounding_price(price, response), response.point)
+        part, u = self.uplink.part, response.point.u
+        cycles = self.network.cycles[self.uplink.sending]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_clock = np.where(cycles > 0.0, u * u / cycles, 0.0)
+        fast = np.where(u <= part.train_low, np.maximum(-found.pull, 0.0), 0.0)
+        slow = np.where(u >= part.train_high, np.maximum(found.pull, 0.0), 0.0)
+        tight = total(self.uplink.least_hz) >= self.supply * (1.0 - 1e-12)
+        columns = {
+            "deadline": found.time,
+            "energy": found.energy,
+            "power_max": found.power,
+            "cpu_max": fast * per_clock,
+            "cpu_min": slow * per_clock,
+        }
+        spread: dict[str, float | Floats | None] = {
+            name: self.uplink.spread(values, 0.0) for name, values in columns.items()
+        }
+        band = np.inf if tight and response.demand > 0.0 else price
+        return {"band": float(band), **spread}

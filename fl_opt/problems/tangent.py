@@ -1,0 +1,92 @@
+"""Bounds of a device's Lagrangian that are true in floating point.
+
+Energy and power of a device are jointly convex in its upload time t and bandwidth b (see
+`device`), so a tangent plane at any point lies below them. Multipliers of the limits on energy and
+power are chosen to annul the gradient there; any that are >= 0 give a true bound, so an inexact
+point costs tightness, never truth. What rounding may have added is taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fl_opt.kernels import EPS, marginal
+from fl_opt.problems.device import Point, Slice
+from fl_opt.units import Floats
+
+_ACTIVE = 1e-6
+"""Relative slack below which a limit may carry a multiplier; any choice gives a true bound."""
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """Tangent-plane bound of a Lagrangian and the multipliers behind it: arrays (n,).
+
+    `energy` [-], `power` [J/W] and `time` [J/s] price the limits E, p_max and T of each device;
+    `pull` [J/s] is what longer upload would still save: negative at the fastest clock, positive
+    at the slowest.
+    """
+
+    value: Floats
+    energy: Floats
+    power: Floats
+    time: Floats
+    pull: Floats
+
+
+def tangent(
+    part: Slice, point: Point, price: float, weight: float, least: Floats | float = 0.0
+) -> Multipliers:
+    """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
+
+    From weak duality and the tangent plane at `point`: true at any point, price and multipliers,
+    tight at the best ones. `least` is a proven lower bound of the bandwidth. `price` must be at
+    least the marginal value of band of every device (`own_price`), so that the plane slopes
+    upward in b. Every rounding error of the evaluation is taken off.
+
+    Where the energy limit leaves nearly nothing for the upload, its multiplier and with it the
+    rounding is huge; no multiplier and the least bandwidth then give the better bound.
+    """
+    t, b = point.t, point.b
+    with np.errstate(all="ignore"):
+        x = part.nats / (t * b)
+        grown, g = np.expm1(x), marginal(x)
+        power = b * part.noise * grown
+        energy = part.heat(point.u) + t * power
+        push = np.where(part.train > 0.0, part.train / point.u**3, 0.0)
+        save = b * part.noise * g
+        steep = part.noise * b * x * (grown + 1.0) / t
+        spare = np.maximum(price / (part.noise * g) - weight * t, 0.0)
+        hot = energy >= part.energy * (1.0 - _ACTIVE)
+        full = power >= part.power * (1.0 - _ACTIVE)
+        both = (spare * steep - weight * (push - save)) / (push - save + t * steep)
+        some = np.where(full, np.clip(both, 0.0, spare / t), spare / t)
+        on_energy = np.where(hot, some, 0.0)
+        on_power = np.where(full, np.maximum(spare - on_energy * t, 0.0), 0.0)
+        early = np.maximum(part.deadline - part.train_high, 0.0)
+
+        def plane(on_energy: Floats | float, on_power: Floats | float) -> tuple[Floats, Floats]:
+            whole = weight + on_energy
+            pull = whole * (push - save) - on_power * steep
+            loss = np.maximum(np.where(pull > 0.0, t - early, t - part.upload_high) * pull, 0.0)
+            rest = np.maximum(price - part.noise * g * (whole * t + on_power), 0.0)
+            value = weight * energy + price * b - loss - rest * np.maximum(b - least, 0.0)
+            value += np.where(hot, on_energy * (energy - part.energy), 0.0)
+            value += np.where(full, on_power * (power - part.power), 0.0)
+            size = whole * energy + on_power * power + price * b
+            turn = part.deadline * (whole * (push + save) + on_power * steep)
+            return value - EPS * (24.0 + 8.0 * x) * (size + turn), pull
+
+        value, pull = plane(on_energy, on_power)
+        if weight > 0.0 and (hot | full).any():
+            value = np.maximum(value, plane(0.0, 0.0)[0])
+        spent = (weight + on_energy) * save + on_power * steep
+    return Multipliers(value, on_energy, on_power, spent, pull)
+
+
+def own_price(part: Slice, point: Point) -> Floats:
+    """Energy that one more hertz would save at `point`, -d phi/d b [J/Hz]."""
+    with np.errstate(all="ignore"):
+        return point.t * part.noise * marginal(part.nats / (point.t * point.b))

@@ -1,0 +1,224 @@
+"""The uplink of a whole network: `device` for all its devices, in chunks that fit the cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fl_opt import physics
+from fl_opt.allocation import Allocation
+from fl_opt.checks import vector
+from fl_opt.errors import InvalidInput
+from fl_opt.kernels import EPS, chunks
+from fl_opt.network import Network
+from fl_opt.problems import device
+from fl_opt.problems.device import Point, Slice
+from fl_opt.problems.tangent import Multipliers, own_price, tangent
+from fl_opt.units import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """What the devices with a payload ask for at a price of bandwidth.
+
+    `point` (n,), their total `demand` [Hz], its derivative `slope` to ln price [Hz], and what a
+    search at a near price can start from.
+    """
+
+    point: Point
+    demand: float
+    slope: float
+    warm: Floats
+
+
+def total(values: Floats) -> float:
+    """Sum with an error of a few units in the last place, whatever the length."""
+    return math.fsum(float(values[part].sum()) for part in chunks(values.size))
+
+
+@dataclass(frozen=True, eq=False)
+class Uplink:
+    """All devices of `network` under `deadline_s`, a scalar or (K,) [s].
+
+    Raises ``InvalidInput`` for a deadline that is not positive and finite.
+    """
+
+    network: Network
+    deadline_s: Floats
+
+    def __init__(self, network: Network, deadline_s: ArrayLike) -> None:
+        if not isinstance(network, Network):
+            raise InvalidInput("network", type(network).__name__, "a fl_opt.Network")
+        object.__setattr__(self, "network", network)
+        checked = vector("deadline_s", deadline_s, network.size, open_low=True)
+        object.__setattr__(self, "deadline_s", checked)
+
+    @cached_property
+    def sending(self) -> NDArray[np.bool_]:
+        """(K,) devices with a payload; the others need no band."""
+        mask: NDArray[np.bool_] = self.network.upload_bit > 0.0
+        return mask
+
+    def _of(self, values: Floats) -> Floats:
+        return values if self.sending.all() else values[self.sending]
+
+    def spread(self, values: Floats, others: ArrayLike) -> Floats:
+        """(K,) from (n,) values of the devices with a payload; `others` for the rest."""
+        if self.sending.all():
+            return values
+        full = np.array(np.broadcast_to(others, self.sending.shape), dtype=float)
+        full[self.sending] = values
+        return full
+
+    @cached_property
+    def part(self) -> Slice:
+        """Constants of the devices with a payload."""
+        network = self.network
+        cycles, capacitance = self._of(network.cycles), self._of(network.capacitance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            noise = self._of(network.noise_w_hz) / self._of(network.gain)
+            slowest = np.where(cycles > 0.0, cycles / self._of(network.cpu_min_hz), 0.0)
+        return Slice(
+            nats=self._of(network.upload_bit) * physics.LN2,
+            noise=noise,
+            power=self._of(network.power_max_w),
+            energy=self._of(network.energy_j),
+            deadline=self._of(self.deadline_s),
+            train=2.0 * capacitance * cycles**3,
+            train_low=cycles / self._of(network.cpu_max_hz),
+            train_high=slowest,
+        )
+
+    def _map(self, function: Callable[[slice], tuple[Floats, ...]], width: int) -> list[Floats]:
+        size = self.part.nats.size
+        columns = [np.empty(size) for _ in range(width)]
+        for index in chunks(size):
+            for column, values in zip(columns, function(index), strict=True):
+                column[index] = values
+        return columns
+
+    @cached_property
+    def floor(self) -> Point:
+        """(n,) least bandwidth, and its split of time, of the devices with a payload."""
+
+        def answer(index: slice) -> tuple[Floats, ...]:
+            point = device.least(self.part[index])
+            return point.t, point.u, point.b
+
+        return Point(*self._map(answer, 3))
+
+    @cached_property
+    def idle_clock_hz(self) -> Floats:
+        """(K,) clock of a device without payload: the slowest that meets the deadline [Hz]."""
+        return np.maximum(self.network.cpu_min_hz, self.network.cycles / self.deadline_s)
+
+    @cached_property
+    def _idle_able(self) -> NDArray[np.bool_]:
+        network = self.network
+        heat = physics.training_energy_j(network.capacitance, network.cycles, self.idle_clock_hz)
+        on_time = self.idle_clock_hz <= network.cpu_max_hz * (1.0 + 4.0 * EPS)
+        able: NDArray[np.bool_] = on_time & (heat <= network.energy_j * (1.0 + 4.0 * EPS))
+        return able
+
+    @cached_property
+    def least_hz(self) -> Floats:
+        """(K,) least bandwidth to take part, b_k(T, E_k) [Hz]; inf where none suffices."""
+        return self.spread(self.floor.b, np.where(self._idle_able, 0.0, np.inf))
+
+    @cached_property
+    def _floor_low(self) -> Floats:
+        def answer(index: slice) -> tuple[Floats, ...]:
+            point = self.floor[index]
+            low = tangent(self.part[index], point, 1.0, 0.0).value
+            return (np.where(np.isfinite(point.b), np.maximum(low, 0.0), np.inf),)
+
+        (low,) = self._map(answer, 1)
+        return low
+
+    @cached_property
+    def least_low_hz(self) -> Floats:
+        """(K,) proven lower bound of `least_hz`, true in floating point [Hz]."""
+        return self.spread(self._floor_low, np.where(self._idle_able, 0.0, np.inf))
+
+    def respond(self, price: float, start: Response | None = None) -> Response:
+        """Best time split and bandwidth of every device with a payload at `price` [J/Hz].
+
+        Every device must be able to take part.
+        """
+        part, floor = self.part, self.floor
+        warm = np.full((2, part.nats.size), np.nan) if start is None else start.warm
+        demand, slope = [], []
+
+        def answer(index: slice) -> tuple[Floats, ...]:
+            point, change = device.respond(part[index], price, floor[index], warm[:, index])
+            demand.append(float(point.b.sum()))
+            slope.append(float(change @ point.b))
+            return point.t, point.u, point.b
+
+        point = Point(*self._map(answer, 3))
+        return Response(point, math.fsum(demand), math.fsum(slope), warm)
+
+    def at(self, bandwidth_hz: ArrayLike) -> tuple[Point, Floats, Floats]:
+        """Least energy of every device with a payload at given bandwidths (n,) [Hz].
+
+        Returns the point, the energies [J] and their derivatives to bandwidth [J/Hz].
+        """
+        given = np.broadcast_to(np.asarray(bandwidth_hz, dtype=float), self.part.nats.shape)
+
+        def answer(index: slice) -> tuple[Floats, ...]:
+            point, energy, slope = device.at(self.part[index], given[index])
+            return point.t, point.u, energy, slope
+
+        t, u, energy, slope = self._map(answer, 4)
+        return Point(t, u, np.array(given)), energy, slope
+
+    def multipliers(self, price: float, point: Point, weight: float = 1.0) -> Multipliers:
+        """Tangent-plane bounds of min weight x energy + price x bandwidth, device by device."""
+
+        def answer(index: slice) -> tuple[Floats, ...]:
+            found = tangent(self.part[index], point[index], price, weight, self._floor_low[index])
+            return found.value, found.energy, found.power, found.time, found.pull
+
+        return Multipliers(*self._map(answer, 5))
+
+    def own_price(self, point: Point) -> Floats:
+        """(n,) energy that one more hertz would save each device [J/Hz]."""
+        (price,) = self._map(lambda index: (own_price(self.part[index], point[index]),), 1)
+        return price
+
+    @cached_property
+    def idle_energy_j(self) -> float:
+        """Energy of the devices without payload, training only [J]."""
+        if self.sending.all():
+            return 0.0
+        network = self.network
+        heat = physics.training_energy_j(network.capacitance, network.cycles, self.idle_clock_hz)
+        return total(heat[~self.sending])
+
+    def allocation(self, point: Point, selected: NDArray[np.bool_] | None = None) -> Allocation:
+        """The allocation that `point` (n,) describes; all take part unless a mask (K,) is given."""
+        network, part = self.network, self.part
+        with np.errstate(divide="ignore", invalid="ignore"):
+            clock = np.where(point.u > 0.0, self._of(network.cycles) / point.u, 0.0)
+        clock = np.clip(clock, self._of(network.cpu_min_hz), self._of(network.cpu_max_hz))
+        power = physics.upload_power_w(
+            self._of(network.upload_bit),
+            point.t,
+            point.b,
+            self._of(network.gain),
+            self._of(network.noise_w_hz),
+        )
+        deadline = float(self.deadline_s.max())
+        return Allocation(
+            selected=np.ones(network.size, dtype=bool) if selected is None else selected,
+            bandwidth_hz=self.spread(point.b, 0.0),
+            power_w=self.spread(np.minimum(power, part.power), 0.0),
+            cpu_hz=self.spread(clock, self.idle_clock_hz),
+            upload_s=self.spread(point.t, 0.0),
+            deadline_s=deadline,
+        )
