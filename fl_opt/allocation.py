@@ -152,12 +152,14 @@ def _whole(name: str, value: ArrayLike, size: int) -> NDArray[np.int_]:
 class Use:
     """What an allocation asks of the devices, by the physics; zero where not selected.
 
-    `training_s`, `airtime_s`, `finish_s` [s], `training_j`, `upload_j` [J], all (K,).
+    `training_s`, `begin_s` (of the upload), `airtime_s`, `finish_s` [s], `training_j`, `upload_j`
+    [J], all (K,).
     Airtime is what the rate at the allocated bandwidth and power takes for the payload; a device
     whose link carries nothing has infinite airtime and spends its power until told otherwise.
     """
 
     training_s: Floats
+    begin_s: Floats
     airtime_s: Floats
     finish_s: Floats
     training_j: Floats
@@ -167,6 +169,19 @@ class Use:
     def energy_j(self) -> Floats:
         """(K,) training and upload together [J]."""
         return self.training_j + self.upload_j
+
+
+def upload_begin_s(allocation: Allocation, training_s: Floats, airtime_s: Floats) -> Floats:
+    """(K,) when uploads of the given airtimes begin [s]; 0 where not selected. See ``use``."""
+    on, start = allocation.selected, allocation.start_s
+    begin = np.where(on, training_s if start is None else np.maximum(training_s, start), 0.0)
+    if allocation.access in ("tdma", "sequential"):
+        free = 0.0
+        for k in np.lexsort((np.arange(on.size), begin)):
+            if on[k]:
+                begin[k] = max(free, begin[k])
+                free = begin[k] + airtime_s[k]
+    return begin
 
 
 def use(network: Network, allocation: Allocation) -> Use:
@@ -193,15 +208,6 @@ def use(network: Network, allocation: Allocation) -> Use:
         allocation.bandwidth_hz, allocation.power_w, network.gain, network.noise_w_hz
     )
     airtime = among(physics.airtime_s(payload, rate))
-    begin = training if allocation.start_s is None else np.maximum(training, allocation.start_s)
-    if allocation.access in ("tdma", "sequential"):
-        finish = np.zeros(network.size)
-        free = 0.0
-        for k in np.lexsort((np.arange(on.size), begin)):
-            if on[k]:
-                free = max(free, begin[k]) + airtime[k]
-                finish[k] = free
-    else:
-        finish = among(begin + airtime)
+    begin = upload_begin_s(allocation, training, airtime)
     spent = among(physics.upload_energy_j(allocation.power_w, airtime))
-    return Use(training, airtime, finish, heat, spent)
+    return Use(training, begin, airtime, among(begin + airtime), heat, spent)
