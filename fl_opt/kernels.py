@@ -141,26 +141,29 @@ def increasing_root(
 
     Invariant: the root lies in [low, high]; an end that has the wrong sign is itself the answer.
     ``function(x, index)`` gives values and derivatives at x (n,) of the functions `index` (n,);
-    infinite values only tell the side. Steps that leave the bracket become bisections.
+    infinite values only tell the side. The values are logarithms of ratios, which may run off to
+    infinity at an end; there Newton creeps, so that every third step is taken on the ratio itself.
+    Steps that leave the bracket become bisections.
     """
     low, high = low.copy(), high.copy()
     x = np.clip(start, low, high)
     active = np.arange(x.size)
-    for _ in range(200):
+    for turn in range(300):
         at = x[active]
         with np.errstate(all="ignore"):
             value, slope = function(at, active)
             step = -value / slope
-        left, right = low[active], high[active]
-        left = np.where(value <= 0.0, at, left)
-        right = np.where(value >= 0.0, at, right)
+            if turn % 3 == 2:
+                step *= np.expm1(np.abs(value)) / np.abs(value)
+        left = np.where(value <= 0.0, at, low[active])
+        right = np.where(value >= 0.0, at, high[active])
         low[active], high[active] = left, right
         new = at + step
-        middle = 0.5 * (left + right)
-        new = np.where((new >= left) & (new <= right), new, middle)
+        new = np.where((new >= left) & (new <= right), new, 0.5 * (left + right))
         x[active] = new
         scale = tolerance * (1.0 + np.abs(new))
-        moving = (np.abs(new - at) > scale) & (right - left > scale)
+        settled = (np.abs(new - at) <= scale) & (np.abs(value) < 1e-3)
+        moving = ~settled & (right - left > scale)
         if not moving.any():
             break
         active = active[moving]

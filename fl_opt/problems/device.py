@@ -294,17 +294,40 @@ def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floa
     return t, u, part.nats / (t * v), change
 
 
+def _full_power_time(part: Slice, b: Floats) -> Floats:
+    """Airtime at full power [s], the shortest that a bandwidth allows; 0 without a limit."""
+    with np.errstate(all="ignore"):
+        t = part.nats / (b * np.log1p(part.power / (part.noise * b)))
+    return np.where(np.isnan(t), 0.0, t)
+
+
+def shifted(part: Slice, point: Point, floor: Point, share: float) -> Point:
+    """`point` with its bandwidth above `floor` multiplied by `share`, still within limits.
+
+    The split of time stays where it can. At full power it follows the bandwidth; where that would
+    break the energy limit, the point moves on the segment to `floor`, which convexity keeps legal.
+    """
+    b = floor.b + share * (point.b - floor.b)
+    t = np.maximum(point.t, np.minimum(_full_power_time(part, b), part.upload_high))
+    u = np.where(t > point.t, np.maximum(part.deadline - t, part.train_low), point.u)
+    with np.errstate(over="ignore", invalid="ignore"):
+        hot = part.heat(u) + t * b * part.noise * np.expm1(part.nats / (t * b)) > part.energy
+    inside = min(share, 1.0)
+    return Point(
+        np.where(hot, floor.t + inside * (point.t - floor.t), t),
+        np.where(hot, floor.u + inside * (point.u - floor.u), u),
+        b,
+    )
+
+
 def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
     """Least energy at given bandwidths: the point, the energy [J] and its derivative [J/Hz].
 
     Within deadline and power; `b` (n,) is at least the least bandwidth.
     """
-    with np.errstate(all="ignore"):
-        forced = part.nats / (b * np.log1p(part.power / (part.noise * b)))
-    earliest = np.maximum(part.deadline - part.train_high, 0.0)
-    earliest = np.minimum(
-        np.maximum(earliest, np.where(np.isnan(forced), 0.0, forced)), part.upload_high
-    )
+    forced = _full_power_time(part, b)
+    earliest = np.maximum(np.maximum(part.deadline - part.train_high, 0.0), forced)
+    earliest = np.minimum(earliest, part.upload_high)
     low = part.logit(earliest, part.deadline - earliest)
     high = part.logit(part.upload_high, part.train_low)
 

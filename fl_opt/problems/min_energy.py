@@ -98,19 +98,14 @@ class MinEnergy:
         return self.uplink.respond(price, start)
 
     def settle(self, response: Response) -> Allocation:
-        """Shift bandwidth so that the band is met: towards the least, or in proportion."""
-        point, floor = response.point, self.uplink.floor
-        least, room = total(floor.b), response.demand - total(floor.b)
-        if room > 0.0:
-            share = max(self.supply - least, 0.0) / room * (1.0 - 8.0 * EPS)
-            # limits are convex: what lies between two feasible points is feasible
-            inside = min(share, 1.0)
-            point = Point(
-                floor.t + inside * (point.t - floor.t),
-                floor.u + inside * (point.u - floor.u),
-                floor.b + share * (point.b - floor.b),
-            )
-        return self.uplink.allocation(point)
+        """Shift bandwidth above the least in proportion, so that the band is met."""
+        floor = self.uplink.floor
+        least = total(floor.b)
+        room = response.demand - least
+        if room <= 0.0:
+            return self.uplink.allocation(response.point)
+        share = max(self.supply - least, 0.0) / room * (1.0 - 8.0 * EPS)
+        return self.uplink.allocation(self.uplink.shifted(response.point, share))
 
     def dual(self, price: float, response: Response) -> float:
         """Lower bound of the energy [J] from tangent planes at `response`; true for any price."""

@@ -177,6 +177,15 @@ class Uplink:
         t, u, energy, slope = self._map(answer, 4)
         return Point(t, u, np.array(given)), energy, slope
 
+    def shifted(self, point: Point, share: float) -> Point:
+        """`point` with its bandwidth above the least multiplied by `share`, still within limits."""
+
+        def answer(index: slice) -> tuple[Floats, ...]:
+            moved = device.shifted(self.part[index], point[index], self.floor[index], share)
+            return moved.t, moved.u, moved.b
+
+        return Point(*self._map(answer, 3))
+
     def multipliers(self, price: float, point: Point, weight: float = 1.0) -> Multipliers:
         """Tangent-plane bounds of min weight x energy + price x bandwidth, device by device."""
 
