@@ -1,0 +1,247 @@
+"""From TOML to checked settings and back, and messages that a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from fl_opt.errors import InvalidInput
+from fl_opt.scenario.settings import Settings, Table
+from fl_opt.units import unit_of
+
+Tree = Mapping[str, Any]
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def settings_of_text(text: str, where: str) -> Settings:
+    """Settings of a TOML text; `where` names it in messages. Raises ``InvalidInput``."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(
+            where,
+            f"not TOML ({error})",
+            "a scenario in TOML",
+            "compare with a template: fl_opt.scenario.template()",
+        ) from None
+    return settings_of_tree(tree, where)
+
+
+def settings_of_tree(tree: Tree, where: str) -> Settings:
+    """Settings of nested tables. Raises ``InvalidInput`` naming key path, value, unit, range."""
+    try:
+        return Settings.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise _explained(error, where) from None
+
+
+def tree_of(settings: Settings) -> dict[str, Any]:
+    """Nested tables of settings as they stand in a file, every key that has a value included."""
+    tree: dict[str, Any] = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return tree
+
+
+def _explained(error: ValidationError, where: str) -> InvalidInput:
+    """The first fault of a file, the others counted."""
+    faults = error.errors(include_url=False)
+    fault = faults[0]
+    place, kind, value = fault["loc"], fault["type"], fault["input"]
+    key = str(place[-1]) if place else ""
+    more = f"; {len(faults) - 1} more to mend in the file" if len(faults) > 1 else ""
+    inner = fault.get("ctx", {}).get("error")
+    if isinstance(inner, InvalidInput):
+        path = _path((*place, inner.where))
+        return InvalidInput(f"{where}: {path}", inner.value, inner.expected, inner.cure + more)
+    path = _path(place)
+    if kind == "extra_forbidden":
+        return _unknown(where, place, value, more)
+    field = _field(place)
+    meaning = f"{key} is: {field.description}" if field else ""
+    if kind == "missing":
+        example = "" if field is None else _example(field, key)
+        return InvalidInput(
+            f"{where}: {path}", "missing", _expected(field, key), f"add {example} ({meaning}){more}"
+        )
+    unit = unit_of(key) if isinstance(value, int | float) else ""
+    shown = f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str)
+    return InvalidInput(
+        f"{where}: {path}", f"{shown} {unit}".rstrip(), _expected(field, key), meaning + more
+    )
+
+
+def _unknown(where: str, place: Sequence[int | str], value: object, more: str) -> InvalidInput:
+    table = _table(place[:-1])
+    known = [field.alias or name for name, field in table.model_fields.items()]
+    key = str(place[-1])
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    home = [path for path, _ in keys() if path.rpartition(".")[2] == key]
+    if near:
+        cure = f"did you mean {near[0]}?"
+    elif home:
+        cure = f"that key belongs elsewhere: {home[0]}"
+    else:
+        cure = "remove it"
+    return InvalidInput(
+        f"{where}: {_path(place)}",
+        "no key of a scenario" if not isinstance(value, dict) else "no table of a scenario",
+        f"one of {', '.join(known)}",
+        cure + more,
+    )
+
+
+def _path(place: Sequence[int | str]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _table(place: Sequence[int | str]) -> type[Table]:
+    table: type[Table] = Settings
+    for part in place:
+        if isinstance(part, str):
+            inner = _inner(_by_key(table)[part])
+            if inner is not None:
+                table = inner
+    return table
+
+
+def _by_key(table: type[Table]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def _field(place: Sequence[int | str]) -> FieldInfo | None:
+    names = [part for part in place if isinstance(part, str)]
+    return _by_key(_table(names[:-1])).get(names[-1]) if names else None
+
+
+def _inner(field: FieldInfo) -> type[Table] | None:
+    """The table that a key holds, or holds a list of; None for a plain value."""
+    stack: list[Any] = [field.annotation]
+    while stack:
+        candidate = stack.pop()
+        if isinstance(candidate, type) and issubclass(candidate, Table):
+            return candidate
+        stack.extend(getattr(candidate, "__args__", ()))
+    return None
+
+
+def limits(field: FieldInfo) -> str:
+    """The range of a key: ``> 0 and <= 1e+10``, or the texts that it may be; else empty."""
+    choices = [
+        json.dumps(choice)
+        for choice in getattr(field.annotation, "__args__", ())
+        if isinstance(choice, str)
+    ]
+    if choices:
+        return "one of " + ", ".join(choices)
+    bounds = [
+        f"{sign} {getattr(limit, name):g}"
+        for limit in field.metadata
+        for name, sign in _SIGNS.items()
+        if hasattr(limit, name)
+    ]
+    return " and ".join(bounds)
+
+
+def _kind(field: FieldInfo) -> str:
+    if _inner(field):
+        return "a table"
+    names = str(field.annotation)
+    if "tuple" in names:
+        return "a list of numbers" if "tuple[int" in names else "a list of [east, north]"
+    for kind, text in ((int, "a whole number"), (float, "a number"), (str, "a text")):
+        if field.annotation is kind or kind in getattr(field.annotation, "__args__", ()):
+            return text
+    return "a text"
+
+
+def _expected(field: FieldInfo | None, key: str) -> str:
+    if field is None:
+        return "a table"
+    if _inner(field):
+        repeated = "tuple" in str(field.annotation)
+        return "at least one table in double brackets" if repeated else "a table"
+    bounds, unit = limits(field), unit_of(key)
+    text = bounds if bounds.startswith("one of") else f"{_kind(field)} {bounds}".rstrip()
+    return f"{text} [{unit}]" if unit else text
+
+
+def _example(field: FieldInfo, key: str) -> str:
+    example = (field.examples or [None])[0]
+    return f"the table {key}" if _inner(field) else f"{key} = {_toml(example)}"
+
+
+def keys(table: type[Table] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of a scenario file with its path, such as ``devices.class.cpu_max_hz``."""
+    for key, field in _by_key(table).items():
+        inner = _inner(field)
+        yield prefix + key, field
+        if inner is not None:
+            yield from keys(inner, f"{prefix}{key}.")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)
+
+
+def toml_of(tree: Tree, prefix: str = "") -> str:
+    """A TOML text of nested tables; floats keep all their digits."""
+    plain: list[str] = []
+    tables: list[str] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            tables.append(f"\n[{prefix}{key}]\n{toml_of(value, f'{prefix}{key}.')}")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            tables += [f"\n[[{prefix}{key}]]\n{toml_of(v, f'{prefix}{key}.')}" for v in value]
+        else:
+            plain.append(f"{key} = {_toml(value)}\n")
+    return "".join(plain + tables)
+
+
+def template() -> str:
+    """A scenario file with every key, its meaning, unit and range; optional ones commented out."""
+    lines = ["# A scenario of fl_opt. Keys behind a '#' are optional."]
+    for path, field in keys():
+        table, _, key = path.rpartition(".")
+        inner = _inner(field)
+        if inner is not None:
+            repeated = "tuple" in str(field.annotation)
+            header = f"[[{path}]]" if repeated else f"[{path}]"
+            absent = field.default is None
+            lines += ["", f"# {field.description}", ("# " if absent else "") + header]
+            continue
+        bounds, unit = limits(field), unit_of(key)
+        remarks = [text for text in (f"[{unit}]" if unit else "", bounds) if text]
+        lines.append(f"# {field.description}" + (f"; {' '.join(remarks)}" if remarks else ""))
+        value = (field.examples or [None])[0]
+        shown = path in ("cell.radius_m", "devices.count") or field.is_required()
+        shown = shown and table != "mobility"
+        lines.append(("" if shown else "# ") + f"{key} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def keys_table() -> str:
+    """The keys as a Markdown table for the manual."""
+    rows = ["| key | meaning | unit | range | default |", "|---|---|---|---|---|"]
+    for path, field in keys():
+        if _inner(field) is not None:
+            continue
+        default = "required" if field.is_required() else _toml(field.default)
+        default = "none" if field.default is None else default
+        bounds = limits(field).replace("|", "\\|")
+        unit = unit_of(path.rpartition(".")[2])
+        rows.append(f"| `{path}` | {field.description} | {unit} | {bounds} | {default} |")
+    return "\n".join(rows) + "\n"
