@@ -83,9 +83,11 @@ class Violation:
     def __str__(self) -> str:
         at = "" if self.device is None else f" at device {self.device}"
         more = f" ({self.count} devices in all)" if self.count > 1 else ""
+        # lower limits enter with both sides negated
+        side = "over" if self.limit >= 0.0 else "below"
         return (
-            f"{self.constraint}{at}: {quantity(self.amount, self.unit)} over "
-            f"{quantity(self.limit, self.unit)}{more}"
+            f"{self.constraint}{at}: {quantity(self.amount, self.unit)} {side} "
+            f"{quantity(abs(self.limit), self.unit)}{more}"
         )
 
 
