@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import tomllib
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 from typing import Any, TypeVar
 
 from fl_opt import policies, problems
@@ -41,6 +43,17 @@ def methods() -> dict[str, type]:
     from fl_opt import validation
 
     return _offering(validation, "workload")
+
+
+def scenarios() -> dict[str, str]:
+    """The shipped scenarios and what each says it stands for."""
+    from fl_opt.scenario import names
+
+    folder = files("fl_opt") / "scenarios"
+    return {
+        name: tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))["description"]
+        for name in names()
+    }
 
 
 def solvers_of(formulation: type) -> list[str]:

@@ -148,8 +148,8 @@ def read_answer(path: str | Path, size: int) -> Allocation:
         if name not in data:
             raise InvalidInput(f"{path}: {name}", "missing", keys)
     selected = _selected(data.get("selected", [True] * size), size, f"{path}: selected")
-    values = {name: _numbers(data[name], size, f"{path}: {name}") for name in REQUIRED}
-    return Allocation(selected=selected, **values)
+    bandwidth, power, clock = (_numbers(data[name], size, f"{path}: {name}") for name in REQUIRED)
+    return Allocation(selected=selected, bandwidth_hz=bandwidth, power_w=power, cpu_hz=clock)
 
 
 def _entries(value: Any, size: int, where: str) -> list[Any]:

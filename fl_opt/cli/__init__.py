@@ -8,6 +8,7 @@ import fl_opt
 from fl_opt.cli.frontier import frontier
 from fl_opt.cli.grade import grade
 from fl_opt.cli.listing import list_all
+from fl_opt.cli.scenario import scenario
 from fl_opt.cli.shell import Shell
 from fl_opt.cli.solve import solve
 
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (list_all, solve, frontier, grade):
+for command in (list_all, solve, frontier, scenario, grade):
     main.add_command(command)

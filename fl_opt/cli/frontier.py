@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fl_opt import frontier as curve
-from fl_opt.cli.shell import AS_JSON, INTERRUPTED, print_json, progress
+from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
 from fl_opt.problem_file import parse, read_network
 from fl_opt.units import quantity
 
@@ -31,9 +31,7 @@ WRITTEN = click.Path(dir_okay=False, path_type=Path)
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write the points there.")
 @click.option("--svg", "svg_path", type=WRITTEN, help="Draw the frontier there.")
 @click.option("--json", "as_json", is_flag=True, help=AS_JSON)
-@click.pass_context
 def frontier(
-    ctx: click.Context,
     network: Path,
     deadline_s: str | None,
     points: int,
@@ -79,17 +77,16 @@ def frontier(
                 f"{quantity(point.slope_w, 'J', 4):>18} {point.gap:9.1e}"
             )
     if interrupted:
-        click.echo(f"fl-opt: interrupted after {len(found)} points", err=True)
-        ctx.exit(INTERRUPTED)
+        raise Stopped(f"interrupted after {len(found)} points")
 
 
 def _draw(points: list[curve.Point], path: Path) -> None:
     import numpy as np
 
-    from fl_opt.report import figures
+    from fl_opt.report import charts
     from fl_opt.report.ink import look
 
     table = np.array([(p.deadline_s, p.energy_j, p.slope_w) for p in points]).reshape(-1, 3)
-    figures.frontier(
+    charts.frontier(
         "frontier", "Least energy over the deadline of the round", *table.T, look(0)
     ).save(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fl_opt.catalogue import formulations, methods, rules, solvers_of, summary
+from fl_opt.catalogue import formulations, methods, rules, scenarios, solvers_of, summary
 from fl_opt.cli.shell import AS_JSON, print_json
 from fl_opt.solving import SOLVERS
 
@@ -15,8 +15,6 @@ from fl_opt.solving import SOLVERS
 @click.option("--json", "as_json", is_flag=True, help=AS_JSON)
 def list_all(as_json: bool) -> None:
     """List problems with their solvers, policies, training methods and scenarios."""
-    from fl_opt.scenario import names
-
     found: dict[str, dict[str, Any]] = {
         "problems": {
             name: {"about": summary(kind), "solvers": solvers_of(kind)}
@@ -28,7 +26,7 @@ def list_all(as_json: bool) -> None:
         },
         "policies": {name: {"about": summary(kind)} for name, kind in sorted(rules().items())},
         "methods": {name: {"about": summary(kind)} for name, kind in sorted(methods().items())},
-        "scenarios": {name: {"about": about} for name, about in sorted(names().items())},
+        "scenarios": {name: {"about": about} for name, about in scenarios().items()},
     }
     if as_json:
         print_json(found)

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
 import numpy as np
@@ -20,15 +20,25 @@ INVALID, INFEASIBLE, NOT_PASSED, INTERRUPTED = 2, 3, 4, 130
 
 
 class Refusal(click.ClickException):
-    """An error that a person can cure, as one paragraph on stderr."""
+    """An answer that a person can do something about, as one paragraph on stderr."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = INVALID
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:
         """Write the paragraph."""
         click.echo(f"fl-opt: {self.format_message()}", file=file, err=file is None)
+
+
+class Impossible(Refusal):
+    """The problem is infeasible."""
+
+    exit_code = INFEASIBLE
+
+
+class Stopped(Refusal):
+    """Ctrl-C."""
+
+    exit_code = INTERRUPTED
 
 
 class Shell(click.Group):
@@ -37,19 +47,17 @@ class Shell(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except InvalidInput as error:
-            raise Refusal(str(error), INVALID) from None
+        except (InvalidInput, ModuleNotFoundError) as error:
+            raise Refusal(str(error)) from None
         except Infeasible as error:
-            raise Refusal(f"infeasible ({error.constraint}): {error}", INFEASIBLE) from None
+            raise Impossible(f"infeasible ({error.constraint}): {error}") from None
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:
             text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise Refusal(text, INVALID) from None
-        except ModuleNotFoundError as error:
-            raise Refusal(str(error), INVALID) from None
+            raise Refusal(text) from None
         except KeyboardInterrupt:
-            raise Refusal("interrupted", INTERRUPTED) from None
+            raise Stopped("interrupted") from None
 
 
 AS_JSON = "Print JSON on stdout, and only that."
