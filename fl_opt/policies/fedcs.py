@@ -64,7 +64,7 @@ class FedCSGreedy:
         allocation = Allocation(
             selected=selected,
             bandwidth_hz=np.where(selected, band, 0.0),
-            power_w=np.where(selected, network.power_max_w, 0.0),
+            power_w=np.where(selected & (network.upload_bit > 0.0), network.power_max_w, 0.0),
             cpu_hz=np.where(selected, clock, 0.0),
             start_s=begin,
             access="sequential",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.network import Network
+from fl_opt.problems.uplink import Uplink
 from fl_opt.units import Floats
 
 Order = NDArray[np.int_]
@@ -73,29 +74,30 @@ def fill_band(
 ) -> Allocation:
     """Devices in line, each that still fits with the least band by which it keeps the deadline.
 
-    One that does not fit is passed over, and the next may. At most `count` are seated. What is
-    left of the band is shared in proportion, which lets all of them train more slowly, so with
-    less energy. O(K log K) for the usual line.
+    The least band is that of ``MaxParticipation``, the battery included. A device that does not
+    fit is passed over, and the next may. At most `count` are seated. What is left of the band is
+    shared in proportion, which lets all of them train more slowly, so with less energy. A device
+    that can't pay full power splits time and energy at its best instead. O(K log K) as a rule.
     """
-    ready_s = deadline_s - physics.training_s(network.cycles, network.cpu_max_hz)
-    least = np.where(
-        ready_s >= 0.0,
-        physics.least_bandwidth_hz(
-            network.upload_bit,
-            np.maximum(ready_s, 0.0),
-            network.power_max_w,
-            network.gain,
-            network.noise_w_hz,
-        ),
-        math.inf,
-    )
+    least = Uplink(network, deadline_s).least_hz
     selected = _first_fit(least, order, network.band_hz, count or network.size)
     if not selected.any():
         return Allocation.none(network.size, deadline_s)
-    needed = np.where(selected, least, 0.0)
-    total = needed.sum()
-    band = needed * (network.band_hz / total) if total > 0.0 else needed
-    return _allocation(network, selected, band, deadline_s)
+    band = np.where(selected, least, 0.0)
+    total = band.sum()
+    if total > 0.0:
+        band *= max(network.band_hz / total, 1.0)
+    allocation = _allocation(network, selected, band, deadline_s)
+    _, able = clock_hz(network, band, deadline_s)
+    poor = np.flatnonzero(selected & ~able)
+    if not poor.size:
+        return allocation
+    uplink = Uplink(network[poor], deadline_s)
+    point, _, _ = uplink.at(band[poor][uplink.sending])
+    best = uplink.allocation(point)
+    power, clock = np.array(allocation.power_w), np.array(allocation.cpu_hz)
+    power[poor], clock[poor] = best.power_w, best.cpu_hz
+    return allocation.replace(power_w=power, cpu_hz=clock)
 
 
 def _first_fit(size: Floats, line: Order, room: float, count: int) -> Mask:
@@ -120,7 +122,7 @@ def _allocation(
     return Allocation(
         selected=selected,
         bandwidth_hz=np.where(selected, bandwidth_hz, 0.0),
-        power_w=np.where(selected, network.power_max_w, 0.0),
+        power_w=np.where(selected & (network.upload_bit > 0.0), network.power_max_w, 0.0),
         cpu_hz=np.where(selected, clock, 0.0),
         deadline_s=deadline_s,
     )

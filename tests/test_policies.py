@@ -1,0 +1,422 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fl_opt import Allocation, Infeasible, InvalidInput, Network, Outcome, Round, policies
+from fl_opt.allocation import use
+from fl_opt.policies import (
+    BestChannel,
+    BestUpdateNorm,
+    Everyone,
+    FedCSGreedy,
+    LargestAge,
+    Optimised,
+    ProportionalFair,
+    Random,
+    RoundRobin,
+)
+from fl_opt.policies.seats import clock_hz, equal_share, fill_band
+from fl_opt.problems.min_energy import MinEnergy
+from fl_opt.problems.uplink import Uplink
+from fl_opt.testing import check_policy
+
+TOLERANCE = 1e-12
+
+
+def network_of(size: int, seed: int, **changes: Any) -> Network:
+    rng = np.random.default_rng(seed)
+    values: dict[str, Any] = {
+        "gain": 10.0 ** rng.uniform(-13.0, -8.5, size),
+        "power_max_w": rng.uniform(0.05, 0.3, size),
+        "cpu_min_hz": 1e8,
+        "cpu_max_hz": rng.uniform(3e8, 2e9, size),
+        "capacitance": 1e-28,
+        "cycles": rng.uniform(5e7, 3e8, size),
+        "upload_bit": rng.uniform(1e5, 5e5, size),
+        "samples": rng.uniform(50.0, 900.0, size),
+        "band_hz": 2e6,
+    }
+    return Network(**values | changes)
+
+
+def round_of(network: Network, seed: int = 0, **rest: Any) -> Round:
+    return Round(network, rest.pop("index", 0), np.random.default_rng(seed), **rest)
+
+
+def decide(policy: Any, network: Network, **rest: Any) -> Allocation:
+    memory = policy.start(network.size, np.random.default_rng(0))
+    allocation, _ = policy.decide(round_of(network, **rest), memory)
+    assert isinstance(allocation, Allocation)
+    return allocation
+
+
+def outcome_of(allocation: Allocation, arrived: Any = None) -> Outcome:
+    there = allocation.selected if arrived is None else np.asarray(arrived, dtype=bool)
+    zeros = np.zeros(allocation.size)
+    return Outcome(allocation.selected, there, zeros, zeros, 1.0)
+
+
+EVERY_RULE: list[tuple[Any, bool]] = [
+    (Everyone(), True),
+    (Everyone(deadline_s=1.0), True),
+    (FedCSGreedy(deadline_s=0.8), True),
+    *[
+        (rule(**seats), rule is not RoundRobin)
+        for rule in (BestChannel, BestUpdateNorm, LargestAge, ProportionalFair, Random, RoundRobin)
+        for seats in ({"count": 3}, {"deadline_s": 0.7}, {"count": 2, "deadline_s": 2.0})
+    ],
+    (Optimised(partial(MinEnergy, deadline_s=1.0)), True),
+    (Optimised(partial(MinEnergy, deadline_s=1.0), fallback=BestChannel(deadline_s=1.0)), True),
+    (Optimised(partial(MinEnergy, deadline_s=1.0), among=Random(deadline_s=1.0)), True),
+]
+
+
+@pytest.mark.parametrize(("policy", "symmetric"), EVERY_RULE, ids=str)
+def test_every_rule_keeps_the_contract(policy: Any, symmetric: bool) -> None:
+    check_policy(policy, symmetric=symmetric)
+
+
+def test_every_exported_rule_is_tried_above() -> None:
+    assert {type(policy).__name__ for policy, _ in EVERY_RULE} == set(policies.__all__)
+
+
+# two independent methods agree
+
+
+def first_fit_by_loop(least: Any, line: Any, band: float, count: int) -> list[int]:
+    taken: list[int] = []
+    for k in line:
+        if least[k] <= band - sum(least[j] for j in taken) and len(taken) < count:
+            taken.append(int(k))
+    return sorted(taken)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 10**6), st.floats(0.3, 5.0), st.integers(1, 30))
+def test_filling_is_first_fit_in_line(size: int, seed: int, deadline: float, count: int) -> None:
+    network = network_of(size, seed)
+    line = np.random.default_rng(seed).permutation(size)
+    least = Uplink(network, deadline).least_hz
+    seated = fill_band(network, line, deadline, count).selected
+    assert np.flatnonzero(seated).tolist() == first_fit_by_loop(least, line, network.band_hz, count)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 10**6), st.floats(0.2, 2.0))
+def test_fedcs_is_the_published_greedy(size: int, seed: int, deadline: float) -> None:
+    network = network_of(size, seed)
+    train = network.cycles / network.cpu_max_hz
+    snr = network.gain * network.power_max_w / (network.noise_w_hz * network.band_hz)
+    upload = network.upload_bit / (network.band_hz * np.log2(1.0 + snr))
+    theta, left, taken = 0.0, set(range(size)), []
+    while left:
+        added = {k: upload[k] + max(0.0, train[k] - theta) for k in left}
+        k = min(left, key=added.__getitem__)
+        left.remove(k)
+        if theta + added[k] < deadline:
+            theta += added[k]
+            taken.append(k)
+    allocation = decide(FedCSGreedy(deadline), network)
+    assert np.flatnonzero(allocation.selected).tolist() == sorted(taken)
+    finish = use(network, allocation).finish_s.max()
+    assert finish == pytest.approx(theta, rel=1e-12)
+
+
+def most_clients(network: Network, deadline: float) -> int:
+    """By trying every order of every set."""
+    train = network.cycles / network.cpu_max_hz
+    snr = network.gain * network.power_max_w / (network.noise_w_hz * network.band_hz)
+    upload = network.upload_bit / (network.band_hz * np.log2(1.0 + snr))
+    for count in range(network.size, 0, -1):
+        for order in itertools.permutations(range(network.size), count):
+            theta = 0.0
+            for k in order:
+                theta = max(theta, train[k]) + upload[k]
+            if theta <= deadline:
+                return count
+    return 0
+
+
+def test_fedcs_greedy_never_beats_the_most_clients_and_sometimes_misses_them() -> None:
+    missed = 0
+    for seed in range(60):
+        network = network_of(5, seed)
+        greedy = int(decide(FedCSGreedy(0.5), network).selected.sum())
+        best = most_clients(network, 0.5)
+        assert greedy <= best
+        missed += greedy < best
+    assert missed > 0
+
+
+# what the physics say of an answer
+
+RESOURCES: list[Callable[[Network], Allocation]] = [
+    lambda network: equal_share(network, np.arange(network.size), 4),
+    lambda network: equal_share(network, np.arange(network.size), 4, deadline_s=1.0),
+    lambda network: fill_band(network, np.arange(network.size), 0.8),
+    lambda network: decide(FedCSGreedy(0.8), network),
+]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(RESOURCES), st.integers(1, 20), st.integers(0, 10**6))
+def test_every_limit_is_kept_whatever_the_battery(
+    seat: Callable[[Network], Allocation], size: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    network = network_of(
+        size,
+        seed,
+        energy_j=10.0 ** rng.uniform(-4.0, 0.5, size),
+        power_max_w=np.where(rng.random(size) < 0.2, math.inf, 0.2),
+        gain=np.where(rng.random(size) < 0.1, 0.0, 10.0 ** rng.uniform(-13, -8, size)),
+        upload_bit=np.where(rng.random(size) < 0.1, 0.0, 3e5),
+        cycles=np.where(rng.random(size) < 0.1, 0.0, 2e8),
+        cpu_min_hz=np.where(rng.random(size) < 0.3, 0.0, 1e8),
+    )
+    allocation = seat(network)
+    on, used = allocation.selected, use(network, allocation)
+    more = 1.0 + TOLERANCE
+    if allocation.access == "fdma":
+        assert np.sum(allocation.bandwidth_hz[on]) <= network.band_hz * more
+    assert np.all(allocation.power_w[on] <= network.power_max_w[on])
+    assert np.all(allocation.cpu_hz[on] <= network.cpu_max_hz[on] * more)
+    assert np.all(allocation.cpu_hz[on] * more >= network.cpu_min_hz[on])
+    assert np.all(used.energy_j[on] <= network.energy_j[on] * more)
+    assert np.all(used.finish_s[on] <= allocation.deadline_s * more)
+    assert np.all(np.isfinite(used.finish_s))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 20), st.integers(0, 10**6))
+def test_a_deadline_is_used_up_and_so_is_the_band(size: int, seed: int) -> None:
+    network = network_of(size, seed, cpu_min_hz=0.0)
+    allocation = fill_band(network, np.arange(size), 1.0)
+    on = allocation.selected
+    if on.any():
+        assert np.sum(allocation.bandwidth_hz[on]) == pytest.approx(network.band_hz, rel=1e-12)
+        assert use(network, allocation).finish_s[on] == pytest.approx(1.0, rel=1e-9)
+
+
+def test_a_poor_device_still_takes_part_where_any_split_of_its_battery_allows_it() -> None:
+    network = network_of(1, 3, gain=1e-10, cycles=2e8, cpu_max_hz=2e9, upload_bit=3e5)
+    full = fill_band(network, np.arange(1), 1.0)
+    spent = float(use(network, full).energy_j[0])
+    poor = network.replace(energy_j=0.6 * spent)
+    _, able = clock_hz(poor, np.array([poor.band_hz]), 1.0)
+    assert not able[0]
+    allocation = fill_band(poor, np.arange(1), 1.0)
+    assert allocation.selected[0]
+    assert allocation.power_w[0] < network.power_max_w[0]
+
+
+# known shape
+
+
+def test_equal_share_passes_over_who_cannot_and_shares_among_who_can() -> None:
+    network = network_of(6, 0, gain=[1e-10, 0.0, 1e-10, 1e-10, 1e-10, 1e-10])
+    allocation = equal_share(network, np.array([1, 0, 3, 2, 4, 5]), 2)
+    assert np.flatnonzero(allocation.selected).tolist() == [0, 3]
+    assert allocation.bandwidth_hz[[0, 3]] == pytest.approx(1e6)
+    few = network.replace(energy_j=[1e3, 0, 0, 0, 0, 0])
+    assert equal_share(few, np.arange(6), 4).bandwidth_hz[0] == network.band_hz
+
+
+def test_everyone_means_everyone() -> None:
+    network = network_of(7, 1)
+    allocation = decide(Everyone(), network)
+    assert allocation.selected.all()
+    assert allocation.bandwidth_hz == pytest.approx(network.band_hz / 7)
+    assert np.array_equal(allocation.cpu_hz, network.cpu_max_hz)
+    assert math.isinf(allocation.deadline_s)
+
+
+def test_everyone_by_a_deadline_leaves_out_who_would_be_late() -> None:
+    network = network_of(20, 5)
+    waits = use(network, decide(Everyone(), network)).finish_s
+    deadline = float(np.median(waits))
+    allocation = decide(Everyone(deadline), network)
+    assert np.array_equal(allocation.selected, waits <= deadline)
+
+
+def test_best_channel_takes_the_best_channels() -> None:
+    network = network_of(12, 2)
+    chosen = np.flatnonzero(decide(BestChannel(count=4), network).selected)
+    assert set(chosen) == set(np.argsort(network.gain)[-4:])
+
+
+def test_best_update_norm_takes_the_unknown_first_then_the_longest() -> None:
+    network = network_of(5, 2)
+    signals = {"update_norm": np.array([3.0, 1.0, math.nan, 2.0, 0.5])}
+    chosen = decide(BestUpdateNorm(count=3), network, signals=signals).selected
+    assert np.flatnonzero(chosen).tolist() == [0, 2, 3]
+
+
+def test_round_robin_serves_groups_in_turn_and_does_not_wait_for_the_dead() -> None:
+    network = network_of(7, 1, gain=[1e-10, 1e-10, 0.0, 1e-10, 1e-10, 1e-10, 1e-10])
+    policy, served = RoundRobin(count=2), []
+    memory: Any = policy.start(7, np.random.default_rng(0))
+    for _ in range(4):
+        allocation, memory = policy.decide(round_of(network), memory)
+        served.append(np.flatnonzero(allocation.selected).tolist())
+    assert served == [[0, 1], [3, 4], [5, 6], [0, 1]]
+
+
+def test_a_device_that_was_passed_over_keeps_its_turn() -> None:
+    # the second device needs more than what the first leaves, but less than the whole band
+    network = network_of(3, 1, gain=[3e-12, 3e-12, 1e-9], cycles=1e8, cpu_max_hz=1e9)
+    network = network.replace(upload_bit=[1e6, 1e6, 1e4], power_max_w=0.2)
+    least = Uplink(network, 1.5).least_hz
+    network = network.replace(band_hz=1.3 * least[0])
+    policy = RoundRobin(deadline_s=1.5)
+    memory: Any = policy.start(3, np.random.default_rng(0))
+    first, memory = policy.decide(round_of(network), memory)
+    second, _ = policy.decide(round_of(network), memory)
+    assert first.selected.tolist() == [True, False, True]
+    assert second.selected[1]
+
+
+def test_age_counts_rounds_since_an_update_arrived() -> None:
+    network = network_of(3, 1)
+    policy = LargestAge(count=1)
+    memory: Any = policy.start(3, np.random.default_rng(0))
+    taken, last = [], None
+    for index in range(6):
+        allocation, memory = policy.decide(round_of(network, index=index, last=last), memory)
+        taken.append(int(np.flatnonzero(allocation.selected)[0]))
+        lost = index == 1
+        last = outcome_of(allocation, np.zeros(3) if lost else None)
+    # the second update was lost, so the same device is asked again; then all have had their turn
+    assert taken[1] == taken[2]
+    assert sorted([taken[0], *taken[2:4]]) == [0, 1, 2]
+    assert taken[4] == taken[0]
+
+
+def test_proportional_fair_prefers_who_is_above_his_own_average() -> None:
+    base = network_of(3, 1, gain=[1e-9, 1e-11, 1e-12])
+    policy = ProportionalFair(count=1)
+    memory: Any = policy.start(3, np.random.default_rng(0))
+    first, memory = policy.decide(round_of(base), memory)
+    better = base.replace(gain=[1e-9, 1e-11, 3e-12])
+    second, memory = policy.decide(round_of(better), memory)
+    assert first.selected.tolist() == [True, False, False]
+    assert second.selected.tolist() == [False, False, True]
+    assert memory.mean == pytest.approx([1e-9, 1e-11, 2e-12])
+
+
+def test_random_takes_all_equally_often() -> None:
+    network, policy = network_of(8, 1), Random(count=2)
+    rng = np.random.default_rng(0)
+    taken = np.zeros(8)
+    for index in range(2000):
+        allocation, _ = policy.decide(Round(network, index, rng), None)
+        taken += allocation.selected
+    expected = 2000 * 2 / 8
+    assert np.sum((taken - expected) ** 2 / expected) < 24.3  # chi-square, 7 degrees, 0.1 %
+
+
+# laws
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 25), st.integers(0, 10**6), st.floats(1.0, 4.0))
+def test_more_band_seats_no_fewer_of_a_line_sorted_by_need(
+    size: int, seed: int, factor: float
+) -> None:
+    network = network_of(size, seed)
+    line = np.argsort(Uplink(network, 1.0).least_hz)
+    few = fill_band(network, line, 1.0).selected
+    many = fill_band(network.replace(band_hz=factor * network.band_hz), line, 1.0).selected
+    assert np.all(many >= few)
+
+
+# Optimised
+
+
+def test_optimised_does_what_the_problem_says_and_keeps_the_proof() -> None:
+    network = network_of(6, 4, gain=1e-10)
+    policy = Optimised(partial(MinEnergy, deadline_s=1.5))
+    plan = policy.start(6, np.random.default_rng(0))
+    allocation, plan = policy.decide(round_of(network), plan)
+    assert plan.solution is not None
+    assert plan.solution.allocation is allocation
+    assert plan.solution.certificate.gap < 1e-8
+    assert plan.note == ""
+    again, warm = policy.decide(round_of(network), plan)
+    assert again.bandwidth_hz == pytest.approx(allocation.bandwidth_hz, rel=1e-4)
+    assert warm.warm is warm.solution
+
+
+def test_optimised_among_states_the_problem_for_the_chosen_alone() -> None:
+    network = network_of(6, 4, gain=[1e-10, 0.0, 1e-10, 1e-11, 1e-10, 1e-10])
+    chooser = BestChannel(count=3)
+    seen: list[Network] = []
+
+    def formulate(part: Network) -> MinEnergy:
+        seen.append(part)
+        return MinEnergy(part, deadline_s=1.5)
+
+    policy = Optimised(formulate, among=chooser)
+    allocation = decide(policy, network)
+    chosen = decide(chooser, network).selected
+    assert np.array_equal(allocation.selected, chosen)
+    assert np.array_equal(seen[0].gain, network.gain[chosen])
+    assert np.all(use(network, allocation).finish_s <= 1.5 * (1.0 + TOLERANCE))
+
+
+def test_an_infeasible_round_is_empty_and_noted() -> None:
+    network = network_of(3, 4, gain=[1e-10, 0.0, 1e-10])
+    policy = Optimised(partial(MinEnergy, deadline_s=1.5))
+    allocation, plan = policy.decide(round_of(network), policy.start(3, np.random.default_rng(0)))
+    assert not allocation.selected.any()
+    assert plan.solution is None
+    assert plan.note.startswith("infeasible: ")
+    assert "1" in plan.note
+
+
+def test_an_infeasible_round_falls_back_where_asked() -> None:
+    network = network_of(3, 4, gain=[1e-10, 0.0, 1e-10])
+    helper = BestChannel(deadline_s=1.5)
+    policy = Optimised(partial(MinEnergy, deadline_s=1.5), fallback=helper)
+    assert np.array_equal(decide(policy, network).selected, decide(helper, network).selected)
+
+
+def test_signals_reach_the_problem_under_the_names_of_its_arguments() -> None:
+    network = network_of(3, 4)
+    given: dict[str, Any] = {}
+
+    def formulate(part: Network, utility: Any) -> MinEnergy:
+        given["utility"] = utility
+        raise Infeasible("no", constraint="band")
+
+    policy = Optimised(formulate, signals={"utility": "update_norm"})
+    assert policy.needs == ("update_norm",)
+    decide(policy, network, signals={"update_norm": np.array([1.0, 2.0, 3.0])})
+    assert given["utility"].tolist() == [1.0, 2.0, 3.0]
+
+
+# refusals
+
+
+def test_a_rule_without_seats_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="BestChannel is without seats; expected count="):
+        BestChannel()
+    with pytest.raises(InvalidInput, match=r"Random.count is 0; expected a whole number >= 1"):
+        Random(count=0)
+    with pytest.raises(InvalidInput, match=r"Random.deadline_s is 0 s"):
+        Random(deadline_s=0.0)
+
+
+def test_optimised_wants_a_function_not_a_problem() -> None:
+    problem: Any = MinEnergy(network_of(3, 4), deadline_s=2.0)
+    with pytest.raises(InvalidInput, match=r"give the class or functools\.partial"):
+        Optimised(problem)
