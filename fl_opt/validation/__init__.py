@@ -1,0 +1,16 @@
+"""The learning side: data, models, training methods, the simulated clock and battery.
+
+Importing this loads no torch; loading a ``Task`` does.
+"""
+
+from fl_opt.validation.clock import Measured as Measured
+from fl_opt.validation.clock import claims as claims
+from fl_opt.validation.clock import measure as measure
+from fl_opt.validation.data import DATASETS as DATASETS
+from fl_opt.validation.fedavg import FedAvg as FedAvg
+from fl_opt.validation.method import Method as Method
+from fl_opt.validation.simulation import Arm as Arm
+from fl_opt.validation.simulation import World as World
+from fl_opt.validation.simulation import simulate as simulate
+from fl_opt.validation.task import Task as Task
+from fl_opt.validation.trace import Trace as Trace
