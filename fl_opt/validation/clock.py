@@ -127,7 +127,7 @@ def claims(
         begin = upload_begin_s(allocation, used.training_s, airtime)
         used = dataclasses.replace(used, airtime_s=airtime, begin_s=begin, finish_s=begin + airtime)
     end = np.minimum(used.finish_s, allocation.deadline_s)
-    return downlink_s + float(end.max()), float(sum(_spent(used, allocation, end)).sum())
+    return downlink_s + float(end.max()), float(np.sum(_spent(used, allocation, end)))
 
 
 def _spent(used: Use, allocation: Allocation, at_s: Floats) -> tuple[Floats, Floats]:

@@ -148,9 +148,9 @@ def simulate(
         Length of a round in which nobody takes part and no deadline is set [s].
 
     A policy's memory may carry ``note``, a text for the trace, and ``solution``, as `Optimised`'s
-    does. The result is the same to the last bit for the same arguments on the same platform. A round
-    that the policy finds infeasible, or whose allocation cannot be carried out, passes without
-    anybody and is noted in the trace. See docs/validation.md for what is decided how.
+    does. A round that the policy finds infeasible, or whose allocation cannot be carried out,
+    passes without anybody and is noted. The result is the same to the last bit for the same
+    arguments on the same platform. See docs/validation.md for what is decided how.
     """
     if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
         raise InvalidInput("rounds", repr(rounds), "a whole number, at least 1")
