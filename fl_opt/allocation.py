@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fl_opt import physics
 from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
+from fl_opt.kernels import chunks
 from fl_opt.network import Network
 from fl_opt.units import Floats
 
@@ -87,7 +88,7 @@ class Allocation:
         chosen.flags.writeable = False
         if access not in get_args(Access):
             raise InvalidInput("access", repr(access), f"one of {get_args(Access)}")
-        real = {
+        real: dict[str, ArrayLike | None] = {
             "bandwidth_hz": bandwidth_hz,
             "power_w": power_w,
             "cpu_hz": cpu_hz,
@@ -96,14 +97,18 @@ class Allocation:
             "upload_bit": upload_bit,
             "cycles": cycles,
         }
-        whole = {"block": block, "level": level, "local_steps": local_steps}
+        whole: dict[str, ArrayLike | None] = {
+            "block": block,
+            "level": level,
+            "local_steps": local_steps,
+        }
         put = object.__setattr__
         put(self, "selected", chosen)
         put(self, "access", access)
         put(self, "deadline_s", number("deadline_s", deadline_s, finite=False))
         for name, value in real.items():
-            absent = value is None
-            put(self, name, None if absent else vector(name, value, chosen.size, finite=False))
+            given = None if value is None else vector(name, value, chosen.size, finite=False)
+            put(self, name, given)
         for name, indices in whole.items():
             put(self, name, None if indices is None else _whole(name, indices, chosen.size))
 
@@ -153,9 +158,8 @@ class Use:
     """What an allocation asks of the devices, by the physics; zero where not selected.
 
     `training_s`, `begin_s` (of the upload), `airtime_s`, `finish_s` [s], `training_j`, `upload_j`
-    [J], all (K,).
-    Airtime is what the rate at the allocated bandwidth and power takes for the payload; a device
-    whose link carries nothing has infinite airtime and spends its power until told otherwise.
+    [J], all (K,); `rate_bit_s` (K,) is the rate at the allocated bandwidth and power, selected or
+    not. Airtime is what that rate takes for the payload; a device whose link carries nothing has infinite airtime and spends its power until told otherwise.
     """
 
     training_s: Floats
@@ -164,6 +168,7 @@ class Use:
     finish_s: Floats
     training_j: Floats
     upload_j: Floats
+    rate_bit_s: Floats
 
     @property
     def energy_j(self) -> Floats:
@@ -195,19 +200,28 @@ def use(network: Network, allocation: Allocation) -> Use:
     """
     if allocation.size != network.size:
         raise InvalidInput("allocation.size", allocation.size, f"{network.size}, as the network")
-    on = allocation.selected
+    known: tuple[Network, Use] | None = allocation.__dict__.get("_known_use")
+    if known is None or known[0] is not network:
+        known = network, _use(network, allocation)
+        # both are frozen, so the answer stands; cost and every limit ask for it
+        object.__setattr__(allocation, "_known_use", known)
+    return known[1]
+
+
+def _use(network: Network, allocation: Allocation) -> Use:
     cycles = network.cycles if allocation.cycles is None else allocation.cycles
     payload = network.upload_bit if allocation.upload_bit is None else allocation.upload_bit
-
-    def among(values: ArrayLike) -> Floats:
-        return np.where(on, values, 0.0)
-
-    training = among(physics.training_s(cycles, allocation.cpu_hz))
-    heat = among(physics.training_energy_j(network.capacitance, cycles, allocation.cpu_hz))
-    rate = physics.rate_bit_s(
-        allocation.bandwidth_hz, allocation.power_w, network.gain, network.noise_w_hz
-    )
-    airtime = among(physics.airtime_s(payload, rate))
+    training, heat, rate, airtime, spent = (np.empty(network.size) for _ in range(5))
+    for k in chunks(network.size):
+        on, clock, power = allocation.selected[k], allocation.cpu_hz[k], allocation.power_w[k]
+        training[k] = np.where(on, physics.training_s(cycles[k], clock), 0.0)
+        joule = physics.training_energy_j(network.capacitance[k], cycles[k], clock)
+        heat[k] = np.where(on, joule, 0.0)
+        rate[k] = physics.rate_bit_s(
+            allocation.bandwidth_hz[k], power, network.gain[k], network.noise_w_hz[k]
+        )
+        airtime[k] = np.where(on, physics.airtime_s(payload[k], rate[k]), 0.0)
+        spent[k] = np.where(on, physics.upload_energy_j(power, airtime[k]), 0.0)
     begin = upload_begin_s(allocation, training, airtime)
-    spent = among(physics.upload_energy_j(allocation.power_w, airtime))
-    return Use(training, begin, airtime, among(begin + airtime), heat, spent)
+    finish = np.where(allocation.selected, begin + airtime, 0.0)
+    return Use(training, begin, airtime, finish, heat, spent, rate)

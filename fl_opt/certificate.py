@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from fl_opt.kernels import chunks
 from fl_opt.units import Floats, quantity
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Excess:
     used: Floats
     limit: Floats
     unit: str
-    scale: Floats
+    scale: Floats | None
 
     def __init__(
         self, used: ArrayLike, limit: ArrayLike, unit: str, scale: ArrayLike | None = None
@@ -49,10 +50,11 @@ class Excess:
             np.atleast_1d(np.asarray(used, dtype=float)),
             np.atleast_1d(np.asarray(limit, dtype=float)),
         )
+        size = None if scale is None else np.broadcast_to(np.asarray(scale, float), most.shape)
         object.__setattr__(self, "used", spent)
         object.__setattr__(self, "limit", most)
         object.__setattr__(self, "unit", unit)
-        object.__setattr__(self, "scale", np.abs(most if scale is None else np.asarray(scale)))
+        object.__setattr__(self, "scale", size)
 
     @property
     def amount(self) -> Floats:
@@ -63,10 +65,21 @@ class Excess:
         return np.where(unlimited, -np.inf, np.where(np.isnan(difference), np.inf, difference))
 
     @property
-    def violated(self) -> Any:
+    def share(self) -> Floats:
+        """Amount relative to the scale; what violations are ranked by."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.amount / (np.abs(self.limit) if self.scale is None else self.scale)
+
+    @property
+    def violated(self) -> NDArray[np.bool_]:
         """Mask of the entries that exceed their limit by more than ``FEASIBLE`` of the scale."""
-        with np.errstate(invalid="ignore"):
-            return self.amount > FEASIBLE * np.where(np.isfinite(self.scale), self.scale, 0.0)
+        mask = np.empty(self.used.shape, dtype=bool)
+        for k in chunks(mask.size):
+            limit = self.limit[k]
+            scale = np.abs(limit) if self.scale is None else self.scale[k]
+            # written so that NaN is a violation and an infinite limit is none
+            mask[k] = ~(self.used[k] <= limit + FEASIBLE * scale)
+        return mask
 
 
 @dataclass(frozen=True)
@@ -156,9 +169,7 @@ def verify(
     for name, excess in problem.excess(decision).items():
         mask = excess.violated
         if mask.any():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = np.where(mask, excess.amount / excess.scale, -np.inf)
-            worst = int(np.argmax(share))
+            worst = int(np.argmax(np.where(mask, excess.share, -np.inf)))
             violation[name] = Violation(
                 name,
                 float(excess.amount[worst]),

@@ -143,9 +143,10 @@ def increasing_root(
     ``function(x, index)`` gives values and derivatives at x (n,) of the functions `index` (n,);
     infinite values only tell the side. The values are logarithms of ratios, which may run off to
     infinity at an end; there Newton creeps, so that every third step is taken on the ratio itself.
-    Steps that leave the bracket become bisections.
+    Steps that leave the bracket try its end, and become bisections once that end is known.
     """
     low, high = low.copy(), high.copy()
+    known_low, known_high = np.zeros(low.size, dtype=bool), np.zeros(low.size, dtype=bool)
     x = np.clip(start, low, high)
     active = np.arange(x.size)
     for turn in range(300):
@@ -155,14 +156,19 @@ def increasing_root(
             step = -value / slope
             if turn % 3 == 2:
                 step *= np.expm1(np.abs(value)) / np.abs(value)
-        left = np.where(value <= 0.0, at, low[active])
-        right = np.where(value >= 0.0, at, high[active])
+        below, above = value <= 0.0, value >= 0.0
+        known_low[active] |= below
+        known_high[active] |= above
+        left, right = np.where(below, at, low[active]), np.where(above, at, high[active])
         low[active], high[active] = left, right
-        new = at + step
-        new = np.where((new >= left) & (new <= right), new, 0.5 * (left + right))
+        new, middle = at + step, 0.5 * (left + right)
+        new = np.where(np.isnan(new), middle, new)
+        new = np.where(new < left, np.where(known_low[active], middle, left), new)
+        new = np.where(new > right, np.where(known_high[active], middle, right), new)
         x[active] = new
         scale = tolerance * (1.0 + np.abs(new))
         settled = (np.abs(new - at) <= scale) & (np.abs(value) < 1e-3)
+        settled |= np.abs(value) <= 64.0 * EPS
         moving = ~settled & (right - left > scale)
         if not moving.any():
             break

@@ -58,11 +58,11 @@ class Priced(Problem[Any], Protocol[R]):
     def settle(self, response: R) -> Any:
         """A feasible decision near `response`, whose demand may miss the supply slightly."""
 
-    def dual(self, price: float, response: R) -> float:
-        """A lower bound of the optimal cost, true in floating point for any price >= 0."""
+    def dual(self, price: float, response: R) -> tuple[float, Mapping[str, float | Floats | None]]:
+        """A lower bound of the optimal cost, true in floating point for any price >= 0.
 
-    def prices(self, price: float, response: R) -> Mapping[str, float | Floats | None]:
-        """Shadow prices of all limits by constraint name."""
+        With it the shadow prices of all limits by constraint name.
+        """
 
 
 @dataclass(frozen=True)

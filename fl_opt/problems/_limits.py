@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fl_opt import physics
 from fl_opt.allocation import Allocation, use
 from fl_opt.certificate import Excess
 from fl_opt.network import Network
@@ -32,12 +31,13 @@ def device_excess(
         carries at least. Lower limits enter with both sides negated. A device that is not
         selected violates nothing.
     """
-    plain = allocation.replace(cycles=None, upload_bit=None)
+    plain = allocation
+    if plain.cycles is not None or plain.upload_bit is not None:
+        plain = allocation.replace(cycles=None, upload_bit=None)
     on, used = plain.selected, use(network, plain)
-    rate = physics.rate_bit_s(plain.bandwidth_hz, plain.power_w, network.gain, network.noise_w_hz)
     claimed = used.airtime_s if plain.upload_s is None else plain.upload_s
     with np.errstate(invalid="ignore"):
-        carried = np.where(rate > 0.0, rate * claimed, 0.0)
+        carried = np.where(used.rate_bit_s > 0.0, used.rate_bit_s * claimed, 0.0)
     # the energy of infinite power over no time is undefined: NaN counts as violated
     power = np.where(np.isinf(plain.power_w), np.nan, plain.power_w)
     close = np.minimum(np.asarray(deadline_s, dtype=float), plain.deadline_s)

@@ -67,12 +67,14 @@ class Slice:
     def heat(self, u: Floats) -> Floats:
         """Energy of training for u seconds [J]."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.train > 0.0, 0.5 * self.train / (u * u), 0.0)
+            joule: Floats = np.where(self.train > 0.0, 0.5 * self.train / (u * u), 0.0)
+        return joule
 
     def logit(self, t: Floats, u: Floats) -> Floats:
         """ln(t/u), the coordinate in which the optimality conditions are nearly linear."""
         with np.errstate(divide="ignore"):
-            return np.clip(np.log(t) - np.log(u), -745.0, 745.0)
+            z: Floats = np.clip(np.log(t) - np.log(u), -745.0, 745.0)
+        return z
 
     def split(self, z: Floats) -> tuple[Floats, Floats]:
         """(t, u) at a coordinate, u kept inside its box."""
@@ -94,26 +96,26 @@ class Point:
         return Point(self.t[index], self.u[index], self.b[index])
 
 
-def least(part: Slice) -> Point:
-    """Least bandwidth within deadline, power and energy; b = inf where none suffices.
+def least(part: Slice) -> tuple[Point, NDArray[np.bool_]]:
+    """Least bandwidth within deadline and power, and the mask of those that break their energy.
 
-    If the energy limit binds, b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is minimised over t;
-    if that asks for more than p_max, both limits bind and the time split follows from them.
+    b = inf where no bandwidth suffices. For the devices of the mask see `least_by_energy`.
     """
-    t, u = part.upload_high, part.train_low.copy()
+    t, u = np.maximum(part.upload_high, 0.0), part.train_low
     with np.errstate(all="ignore"):
         level = np.log(part.power * t / (part.noise * part.nats))
-        able = (t > 0.0) & (level > 0.0)
+        able = level > 0.0
         b = np.where(able, part.nats / (t * growth_inverse(np.where(able, level, 1.0))), np.inf)
-        upload = np.where(np.isinf(part.power), np.inf, part.power * t)
-    t = np.where(t > 0.0, t, 0.0)
-    tight = np.flatnonzero(able & (part.heat(u) + upload > part.energy))
-    if tight.size:
-        t[tight], u[tight], b[tight] = _least_by_energy(part[tight])
-    return Point(t, u, b)
+        tight = able & (part.heat(u) + part.power * t > part.energy)
+    return Point(t, u, b), tight
 
 
-def _least_by_energy(part: Slice) -> tuple[Floats, Floats, Floats]:
+def least_by_energy(part: Slice) -> Point:
+    """Least bandwidth where the energy limit binds; b = inf where none suffices.
+
+    b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is minimised over t; where that asks for more
+    than p_max, both limits bind and the time split follows from them.
+    """
     floor = part.noise * part.nats
     slowest = np.minimum(part.train_high, part.deadline)
     with np.errstate(all="ignore"):
@@ -125,19 +127,23 @@ def _least_by_energy(part: Slice) -> tuple[Floats, Floats, Floats]:
     b = np.full_like(floor, np.inf)
     if not able.all():
         if able.any():
-            t[able], u[able], b[able] = _least_by_energy(part[able])
-        return t, u, b
+            some = least_by_energy(part[able])
+            t[able], u[able], b[able] = some.t, some.u, some.b
+        return Point(t, u, b)
 
     def longer(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
         some = part[index]
         t, u = some.split(z)
         rest = some.energy - some.heat(u)
         v = growth_inverse(np.log(np.maximum(rest / floor[index], 1.0)))
-        gain = v * growth_slope(v)
+        rise = growth_slope(v)
+        gain = v * rise
         value = np.log(some.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
         share = u / some.deadline
         drain = some.train / (u * u) / rest * (1.0 - share)
-        slope = share + 3.0 * (1.0 - share) + drain * (1.0 + 1.0 / np.maximum(gain, 1e-300))
+        # d ln gain / d ln rest, from gain = v/(1 - exp(-v)) - 1 and d v / d ln rest = 1/rise
+        bend = (rise + 1.0 / v) * (1.0 - np.exp(-v) * (rise * v + 1.0)) / (gain * rise)
+        slope = share + 3.0 * (1.0 - share) + drain * (1.0 + bend)
         return np.where(rest > floor[index], value, np.inf), slope
 
     def hotter(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
@@ -151,7 +157,7 @@ def _least_by_energy(part: Slice) -> tuple[Floats, Floats, Floats]:
     low = part.logit(part.deadline - slowest, slowest)
     high = part.logit(part.deadline - fastest, fastest)
     middle = np.clip(np.zeros_like(low), low, high)
-    t, u = part.split(increasing_root(longer, low, high, middle))
+    t, u = part.split(increasing_root(longer, low, high, middle, 1e-12))
     over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
     if over.size:
         both = part[over]
@@ -162,7 +168,7 @@ def _least_by_energy(part: Slice) -> tuple[Floats, Floats, Floats]:
         rest = np.minimum(part.energy - part.heat(u), part.power * t)
         level = np.log(rest / floor)
         b = np.where(level > 0.0, part.nats / (t * growth_inverse(np.maximum(level, 0.0))), np.inf)
-    return t, u, b
+    return Point(t, u, b)
 
 
 def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
@@ -235,7 +241,7 @@ def _free(part: Slice, price: float, warm: Floats) -> None:
             step_z = -(q * two + one) / det
         z[todo] = np.clip(z_now + np.clip(step_z, -8.0, 8.0), -700.0, 700.0)
         log_x[todo] = np.clip(log_now + np.clip(step_x, -1.5, 1.5), -40.0, 6.5)
-        rough = np.abs(step_x) + np.abs(step_z) > 1e-5
+        rough = np.abs(step_x) + np.abs(step_z) > 3e-6
         count = np.count_nonzero(rough)
         if count == 0:
             return

@@ -20,6 +20,7 @@ Leung, arXiv 1907.06040.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,12 +29,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fl_opt.allocation import Allocation, use
-from fl_opt.certificate import Excess
+from fl_opt.certificate import FEASIBLE, Excess
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._feasibility import require_feasible
 from fl_opt.problems._limits import device_excess
-from fl_opt.problems.device import Point
 from fl_opt.problems.uplink import Response, Uplink, total
 from fl_opt.units import Floats
 
@@ -84,14 +84,7 @@ class MinEnergy:
 
     def price_guess(self) -> float:
         """Mean marginal value of band at equal shares [J/Hz]."""
-        part, floor = self.uplink.part, self.uplink.floor
-        if not part.nats.size:
-            return 1.0
-        share = np.maximum(self.supply / part.nats.size, floor.b)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            price = self.uplink.own_price(Point(0.5 * (part.upload_high + floor.t), floor.u, share))
-        usable = price[np.isfinite(price) & (price > 0.0)]
-        return float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
+        return self.uplink.price_guess(self.supply)
 
     def respond(self, price: float, start: Response | None = None) -> Response:
         """Every device's best time, power and bandwidth at `price` [J/Hz]."""
@@ -107,38 +100,25 @@ class MinEnergy:
         share = max(self.supply - least, 0.0) / room * (1.0 - 8.0 * EPS)
         return self.uplink.allocation(self.uplink.shifted(response.point, share))
 
-    def dual(self, price: float, response: Response) -> float:
-        """Lower bound of the energy [J] from tangent planes at `response`; true for any price."""
-        price = self._bounding_price(price, response)
-        value = self.uplink.multipliers(price, response.point).value
-        paid = price * self.supply
-        rounding = EPS * (32.0 * (total(np.abs(value)) + self.uplink.idle_energy_j) + 4.0 * paid)
-        return total(value) - paid + self.uplink.idle_energy_j - rounding
+    def dual(
+        self, price: float, response: Response
+    ) -> tuple[float, Mapping[str, float | Floats | None]]:
+        """Lower bound of the energy [J], true for any price, and the shadow prices behind it.
 
-    def _bounding_price(self, price: float, response: Response) -> float:
-        if not response.point.b.size:
-            return 0.0
-        return max(price, float(self.uplink.own_price(response.point).max()) * (1.0 + 32.0 * EPS))
-
-    def prices(self, price: float, response: Response) -> Mapping[str, float | Floats | None]:
-        """Shadow prices: band [J/Hz], deadline [J/s], energy [-], power_max [J/W], cpu [J/Hz]."""
-        found = self.uplink.multipliers(self._bounding_price(price, response), response.point)
-        part, u = self.uplink.part, response.point.u
-        cycles = self.network.cycles[self.uplink.sending]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            per_clock = np.where(cycles > 0.0, u * u / cycles, 0.0)
-        fast = np.where(u <= part.train_low, np.maximum(-found.pull, 0.0), 0.0)
-        slow = np.where(u >= part.train_high, np.maximum(found.pull, 0.0), 0.0)
-        tight = total(self.uplink.least_hz) >= self.supply * (1.0 - 1e-12)
-        columns = {
-            "deadline": found.time,
-            "energy": found.energy,
-            "power_max": found.power,
-            "cpu_max": fast * per_clock,
-            "cpu_min": slow * per_clock,
+        Tangent planes at `response` bound every device's Lagrangian. Prices: band [J/Hz],
+        deadline [J/s], energy [-], power_max [J/W], cpu_max and cpu_min [J/Hz].
+        """
+        uplink, point = self.uplink, response.point
+        if not point.b.size:
+            return uplink.idle_energy_j * (1.0 - 32.0 * EPS), {"band": 0.0}
+        slope = float(uplink.own_price(point).max()) * (1.0 + 32.0 * EPS)
+        found = uplink.multipliers(max(price, slope), point)
+        paid = max(price, slope) * self.supply
+        rounding = EPS * (32.0 * (total(np.abs(found.value)) + uplink.idle_energy_j) + 4.0 * paid)
+        bound = total(found.value) - paid + uplink.idle_energy_j - rounding
+        tight = total(uplink.least_hz) >= self.supply * (1.0 - FEASIBLE)
+        prices: dict[str, float | Floats | None] = {
+            "band": math.inf if tight else price,
+            **uplink.limit_prices(point, found),
         }
-        spread: dict[str, float | Floats | None] = {
-            name: self.uplink.spread(values, 0.0) for name, values in columns.items()
-        }
-        band = np.inf if tight and response.demand > 0.0 else price
-        return {"band": float(band), **spread}
+        return bound, prices

@@ -89,7 +89,7 @@ class Uplink:
             power=self._of(network.power_max_w),
             energy=self._of(network.energy_j),
             deadline=self._of(self.deadline_s),
-            train=2.0 * capacitance * cycles**3,
+            train=2.0 * capacitance * cycles * cycles * cycles,
             train_low=cycles / self._of(network.cpu_max_hz),
             train_high=slowest,
         )
@@ -107,28 +107,35 @@ class Uplink:
         """(n,) least bandwidth, and its split of time, of the devices with a payload."""
 
         def answer(index: slice) -> tuple[Floats, ...]:
-            point = device.least(self.part[index])
-            return point.t, point.u, point.b
+            point, tight = device.least(self.part[index])
+            return point.t, point.u, point.b, tight.astype(float)
 
-        return Point(*self._map(answer, 3))
+        t, u, b, tight = self._map(answer, 4)
+        hungry = np.flatnonzero(tight)
+        for some in chunks(hungry.size):
+            index = hungry[some]
+            point = device.least_by_energy(self.part[index])
+            t[index], u[index], b[index] = point.t, point.u, point.b
+        return Point(t, u, b)
 
     @cached_property
     def idle_clock_hz(self) -> Floats:
         """(K,) clock of a device without payload: the slowest that meets the deadline [Hz]."""
         return np.maximum(self.network.cpu_min_hz, self.network.cycles / self.deadline_s)
 
-    @cached_property
-    def _idle_able(self) -> NDArray[np.bool_]:
+    def _with_idle(self, least: Floats) -> Floats:
+        if self.sending.all():
+            return least
         network = self.network
         heat = physics.training_energy_j(network.capacitance, network.cycles, self.idle_clock_hz)
         on_time = self.idle_clock_hz <= network.cpu_max_hz * (1.0 + 4.0 * EPS)
-        able: NDArray[np.bool_] = on_time & (heat <= network.energy_j * (1.0 + 4.0 * EPS))
-        return able
+        able = on_time & (heat <= network.energy_j * (1.0 + 4.0 * EPS))
+        return self.spread(least, np.where(able, 0.0, np.inf))
 
     @cached_property
     def least_hz(self) -> Floats:
         """(K,) least bandwidth to take part, b_k(T, E_k) [Hz]; inf where none suffices."""
-        return self.spread(self.floor.b, np.where(self._idle_able, 0.0, np.inf))
+        return self._with_idle(self.floor.b)
 
     @cached_property
     def _floor_low(self) -> Floats:
@@ -143,7 +150,17 @@ class Uplink:
     @cached_property
     def least_low_hz(self) -> Floats:
         """(K,) proven lower bound of `least_hz`, true in floating point [Hz]."""
-        return self.spread(self._floor_low, np.where(self._idle_able, 0.0, np.inf))
+        return self._with_idle(self._floor_low)
+
+    def price_guess(self, band_hz: float) -> float:
+        """A price of bandwidth of the right order [J/Hz]: its marginal value at equal shares."""
+        some = slice(0, 4096)
+        part, floor = self.part[some], self.floor[some]
+        share = np.maximum(band_hz / max(self.part.nats.size, 1), 2.0 * floor.b)
+        with np.errstate(all="ignore"):
+            _, _, slope = device.at(part, share)
+        usable = -slope[np.isfinite(slope) & (slope < 0.0)]
+        return float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
 
     def respond(self, price: float, start: Response | None = None) -> Response:
         """Best time split and bandwidth of every device with a payload at `price` [J/Hz].
@@ -199,6 +216,22 @@ class Uplink:
         """(n,) energy that one more hertz would save each device [J/Hz]."""
         (price,) = self._map(lambda index: (own_price(self.part[index], point[index]),), 1)
         return price
+
+    def limit_prices(self, point: Point, found: Multipliers) -> dict[str, Floats]:
+        """(K,) shadow prices of each device's own limits, from its multipliers at `point`."""
+        part, cycles = self.part, self._of(self.network.cycles)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_clock = np.where(cycles > 0.0, point.u * point.u / cycles, 0.0)
+        fast = np.where(point.u <= part.train_low, np.maximum(-found.pull, 0.0), 0.0)
+        slow = np.where(point.u >= part.train_high, np.maximum(found.pull, 0.0), 0.0)
+        prices = {
+            "deadline": found.time,
+            "energy": found.energy,
+            "power_max": found.power,
+            "cpu_max": fast * per_clock,
+            "cpu_min": slow * per_clock,
+        }
+        return {name: self.spread(values, 0.0) for name, values in prices.items()}
 
     @cached_property
     def idle_energy_j(self) -> float:

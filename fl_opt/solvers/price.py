@@ -44,8 +44,8 @@ class Price:
         price = earlier if usable and isinstance(earlier, float) else problem.price_guess()
         price, response = self._search(problem, price)
         decision = problem.settle(response)
-        certificate = verify(problem, decision, bound=problem.dual(price, response), proof="dual")
-        prices = problem.prices(price, response)
+        bound, prices = problem.dual(price, response)
+        certificate = verify(problem, decision, bound=bound, proof="dual")
         return Solution(decision, certificate, prices, "price", time.perf_counter() - begin)
 
     def _search(self, problem: Priced[Any], price: float) -> tuple[float, Any]:
