@@ -1,5 +1,6 @@
 """Put arms into the same worlds and say, with intervals, what differs."""
 
+from fl_opt.comparison.comparing import compare as compare
 from fl_opt.comparison.measures import MEASURES as MEASURES
 from fl_opt.comparison.measures import Measure as Measure
 from fl_opt.comparison.measures import Yardstick as Yardstick

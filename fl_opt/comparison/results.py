@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fl_opt.comparison.environment import describe
 from fl_opt.comparison.measures import MEASURES, Yardstick, yardstick
+from fl_opt.comparison.plain import plain
 from fl_opt.comparison.rows import ArmRow, PairRow, arm_row, pair_row
 from fl_opt.comparison.statistics import coverage_limit
 from fl_opt.errors import InvalidInput
@@ -45,14 +47,14 @@ class Report:
         What was asked for.
     scenario, task
         Summaries, plain data.
+    setup
+        Policy and training method of each arm, as text.
     target_accuracy
         Accuracy that runs are timed to, as asked for; None: chosen by the rule of `yardstick`.
     level
         Confidence level of all intervals.
     environment
         Versions, machine, command, time.
-    complete
-        Whether every (seed, arm) is there; False after an interruption.
     """
 
     traces: Sequence[Trace]
@@ -61,13 +63,14 @@ class Report:
     rounds: int
     scenario: Mapping[str, Any]
     task: Mapping[str, Any]
+    setup: Mapping[str, str] = field(default_factory=dict)
     target_accuracy: float | None = None
     level: float = 0.95
     environment: Mapping[str, str] = field(default_factory=describe)
 
     @property
     def complete(self) -> bool:
-        """Whether every (seed, arm) that was asked for is there."""
+        """Whether every (seed, arm) that was asked for is there; not so after Ctrl-C."""
         return len(self.traces) == len(self.arms) * len(self.seeds)
 
     @cached_property
@@ -141,6 +144,23 @@ class Report:
     def to_csv(self, path: str | Path) -> None:
         """`to_frame` as a CSV file."""
         self.to_frame().to_csv(path, index=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data: what was asked, both tables, and every trace in full."""
+        names = [item.name for item in fields(self) if item.name != "traces"]
+        return {name: plain(getattr(self, name)) for name in names} | {
+            "complete": self.complete,
+            "method": self.method(),
+            "yardstick": plain(self.yardstick),
+            "arms_table": [plain(_flat(row)) for row in self.arm_rows()],
+            "paired_table": [plain(_flat(row)) for row in self.paired_rows()],
+            "traces": [plain(trace) for trace in self.traces],
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """`to_dict` as strict JSON: NaN is null, infinity the text "inf"."""
+        text = json.dumps(self.to_dict(), allow_nan=False, indent=1)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
     def to_html(self, path: str | Path) -> None:
         """One self-contained page, see ``fl_opt.report``."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fl_opt.comparison.measures import Measure, Yardstick
-from fl_opt.comparison.statistics import Interval, bootstrap_interval, censored_median
+from fl_opt.comparison.statistics import Interval, bootstrap_interval, half_reached
 
 if TYPE_CHECKING:
     from fl_opt.validation import Trace
@@ -24,8 +24,8 @@ class ArmRow:
     ----------
     interval
         Mean over the runs that have the measure, with its interval. For a time or an energy until
-        the target its `value` is the Kaplan-Meier median instead (inf where half of the runs never
-        got there), and it has no ends.
+        the target its `value` is when half of the runs had got there (inf where fewer than half
+        ever did), and it has no ends.
     reached
         How many runs got to the target; None for other measures.
     """
@@ -67,8 +67,7 @@ def arm_row(
     values = np.array([measure.read(trace, yard) for trace in runs.values()])
     if measure.horizon is None:
         return ArmRow(arm, measure, bootstrap_interval(values[np.isfinite(values)], level), None)
-    median = censored_median(values, [measure.horizon(trace) for trace in runs.values()])
-    interval = Interval(median, math.nan, math.nan, values.size)
+    interval = Interval(half_reached(values), math.nan, math.nan, values.size)
     return ArmRow(arm, measure, interval, int(np.isfinite(values).sum()))
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
@@ -26,17 +26,24 @@ class Interval:
         Ends of the interval; NaN where fewer than two values leave nothing to resample.
     count
         Size of the sample.
+    level
+        Confidence that was asked for.
     """
 
     value: float
     low: float
     high: float
     count: int
+    level: float = 0.95
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False where there is no interval."""
-        return self.low > 0.0 or self.high < 0.0
+        """Whether zero lies outside, and the sample is large enough for that to mean something.
+
+        See `coverage_limit`: at a level of 95 % that takes six values.
+        """
+        outside = self.low > 0.0 or self.high < 0.0
+        return outside and coverage_limit(self.count) >= self.level
 
 
 def coverage_limit(count: int) -> float:
@@ -58,7 +65,8 @@ def bootstrap_interval(
     ordinary cut at (1 - level)/2 is too narrow for few values, because the resampled spread is
     sqrt((n - 1)/n) of the sample's and because a normal quantile stands in for Student's; the cut
     is therefore at the normal probability of -sqrt(n/(n - 1)) t_(n-1). That is the whole
-    correction: see `coverage_limit` for what no bootstrap of n values can do.
+    correction: see `coverage_limit` for what no bootstrap of n values can do, and
+    docs/comparison.md for the coverage measured, next to those of the plain and BCa intervals.
 
     Seeded, so that the same sample has the same interval. Source: T. Hesterberg, What teachers
     should know about the bootstrap, The American Statistician 2015, arXiv 1411.5279.
@@ -75,7 +83,8 @@ def bootstrap_interval(
     level = number("level", level, high=1.0)
     count = values.size
     if count < 2:
-        return Interval(float(values.mean()) if count else math.nan, math.nan, math.nan, count)
+        mean = float(values.mean()) if count else math.nan
+        return Interval(mean, math.nan, math.nan, count, level)
     from scipy.special import ndtr, stdtrit
 
     student = float(stdtrit(count - 1, 0.5 + level / 2.0))
@@ -83,23 +92,16 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     means = values[rng.integers(count, size=(resamples, count))].mean(axis=1)
     low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Interval(float(values.mean()), float(low), float(high), count)
+    return Interval(float(values.mean()), float(low), float(high), count, level)
 
 
-def censored_median(reached: ArrayLike, horizon: ArrayLike) -> float:
-    """Median time to an event that some runs did not see; inf where it lies beyond what was seen.
+def half_reached(moments: ArrayLike) -> float:
+    """When half of the runs had got there: the lower median of `moments` (n,), NaN for never.
 
-    `reached` (n,) holds the time of the event, NaN where it did not happen before `horizon` (n,),
-    the end of the run. The estimate is that of Kaplan and Meier (JASA 1958): a run that ended
-    without the event counts as still waiting until then, and is neither dropped nor taken as late.
+    A run that never got there is later than all that did, and not left out; inf where fewer than
+    half did. NaN for no runs.
     """
-    times = np.asarray(reached, dtype=float)
-    happened: NDArray[np.bool_] = ~np.isnan(times)
-    last = np.where(happened, times, np.asarray(horizon, dtype=float))
-    waiting = 1.0
-    for moment in np.unique(last[happened]):
-        at_risk = np.count_nonzero(last >= moment)
-        waiting *= 1.0 - np.count_nonzero(happened & (last == moment)) / at_risk
-        if waiting <= 0.5 + 1e-12:
-            return float(moment)
-    return math.inf
+    times = np.asarray(moments, dtype=float)
+    if not times.size:
+        return math.nan
+    return float(np.sort(np.where(np.isnan(times), np.inf, times))[(times.size - 1) // 2])
