@@ -239,6 +239,7 @@ def _trace(
     round_s = np.array([outcome.seconds for outcome in outcomes])
     selected = np.array([outcome.selected for outcome in outcomes])
     bandwidth = np.array([line.allocation.bandwidth_hz for line in log])
+    solutions = [line.solution for line in log]
     return Trace(
         arm=arm,
         seed=seed,
@@ -256,12 +257,14 @@ def _trace(
         airtime_s=np.array([_mean(outcome.airtime_s, outcome) for outcome in outcomes]),
         training_j=np.array([outcome.training_j.sum() for outcome in outcomes]),
         upload_j=np.array([outcome.upload_j.sum() for outcome in outcomes]),
+        gap=np.array([one.certificate.gap if one else math.nan for one in solutions]),
         participation=participation,
         bandwidth_hz=np.where(selected, bandwidth, 0.0),
         device_energy_j=device_energy_j,
         first_network=log[0].network,
         first_allocation=log[0].allocation,
         first_solution=log[0].solution,
+        proofs=tuple(dict.fromkeys(one.certificate.proof for one in solutions if one)),
         positions_m=positions_m,
         notes=tuple(notes),
     )

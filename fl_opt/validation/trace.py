@@ -31,6 +31,7 @@ _SERIES = (
     "airtime_s",
     "training_j",
     "upload_j",
+    "gap",
 )
 
 
@@ -60,6 +61,9 @@ class Trace:
         nobody was selected.
     training_j, upload_j
         (R,) energy of all devices for training and for sending [J].
+    gap
+        (R,) certified gap of the solution behind each round's allocation [-]: inf without a bound,
+        NaN where the memory of the policy has no ``.solution``.
     participation
         (R, K) whose update arrived [bool].
     bandwidth_hz, device_energy_j
@@ -67,6 +71,8 @@ class Trace:
     first_network, first_allocation, first_solution
         What the policy saw in the first round, what it decided, and the certified solution behind
         it where its memory has one (``.solution``).
+    proofs
+        Kinds of the bounds of all rounds, as in ``fl_opt.certificate.Proof``, without repetition.
     positions_m
         (K, 2) where the devices stood in the first round, the base station at (0, 0) [m].
     notes
@@ -89,12 +95,14 @@ class Trace:
     airtime_s: Floats
     training_j: Floats
     upload_j: Floats
+    gap: Floats
     participation: NDArray[np.bool_]
     bandwidth_hz: Floats
     device_energy_j: Floats
     first_network: Network
     first_allocation: Allocation
     first_solution: Solution[Any] | None
+    proofs: tuple[str, ...]
     positions_m: Floats
     notes: tuple[str, ...]
 
