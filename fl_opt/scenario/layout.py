@@ -12,7 +12,8 @@ from scipy.special import ndtr
 
 from fl_opt.scenario import fading, pathloss
 from fl_opt.scenario.mobility import Disc, Places, Region, Walk, Walkers
-from fl_opt.scenario.settings import Channel, Settings
+from fl_opt.scenario.radio import Channel
+from fl_opt.scenario.settings import Settings
 from fl_opt.scenario.streams import Streams
 from fl_opt.units import Floats, ratio_from_db
 

@@ -100,7 +100,8 @@ class Walkers:
             ahead = self._target_m[moving] - self.position_m[moving]
             length = np.hypot(ahead[:, 0], ahead[:, 1])
             reach = self._speed_m_s[moving] * left[moving]
-            arrives = reach >= length
+            # A leg may have no length: who still pauses before it has not arrived.
+            arrives = (reach >= length) & (self._pause_s[moving] == 0.0)
             step = np.where(arrives, length, reach)
             share = np.divide(step, length, out=np.ones_like(step), where=length > 0.0)
             self.position_m[moving] += ahead * share[:, None]

@@ -21,7 +21,7 @@ from fl_opt.scenario.layout import Layout, layouts
 from fl_opt.scenario.population import Population, populate
 from fl_opt.scenario.reading import settings_of_text, settings_of_tree, toml_of, tree_of
 from fl_opt.scenario.real import users_of_site
-from fl_opt.scenario.settings import Settings
+from fl_opt.scenario.settings import Settings, check_count
 from fl_opt.scenario.streams import Streams
 from fl_opt.scenario.variation import replaced, scaled
 from fl_opt.units import Floats, watt_from_dbm
@@ -50,13 +50,8 @@ class Scenario:
 
     def __post_init__(self) -> None:
         places = self._places_m
-        if places is not None and not 0 < self.size <= len(places):
-            raise InvalidInput(
-                f"{self.name}: devices.count",
-                self.size,
-                f"at most {len(places)}, the number of places",
-                "lower or leave out count, or give more places",
-            )
+        if places is not None:
+            check_count(self.size, len(places))
         if places is not None and self.settings.mobility and len(np.unique(places, axis=0)) < 2:
             raise InvalidInput(
                 f"{self.name}: mobility", "given", "two different places to walk between"
@@ -234,10 +229,13 @@ class Scenario:
         """Time to broadcast a model to all devices of a network at the rate of the worst [s].
 
         Channels are reciprocal: the gain of the uplink serves the downlink. Infinite where a link
-        is dead. To broadcast to some devices only, pass ``network[mask]``.
+        is dead; 0 in a scenario without a downlink. To broadcast to some devices only, pass
+        ``network[mask]``.
         """
         bits = number("model_bit", model_bit)
         downlink, radio = self.settings.downlink, self.settings.radio
+        if downlink is None:
+            return 0.0
         band_hz = downlink.downlink_band_hz or radio.band_hz
         rate = physics.rate_bit_s(
             band_hz,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.errors import InvalidInput
+from fl_opt.scenario.owners import Data, Devices
 from fl_opt.scenario.real import phone_speeds
-from fl_opt.scenario.settings import Data, Devices
 from fl_opt.scenario.streams import Streams
 from fl_opt.units import Floats, watt_from_dbm
 

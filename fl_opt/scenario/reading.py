@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from fl_opt.errors import InvalidInput
-from fl_opt.scenario.settings import Settings, Table
+from fl_opt.scenario.keys import Table
+from fl_opt.scenario.settings import Settings
 from fl_opt.units import unit_of
 
 Tree = Mapping[str, Any]
@@ -48,51 +51,47 @@ def tree_of(settings: Settings) -> dict[str, Any]:
 
 
 def _explained(error: ValidationError, where: str) -> InvalidInput:
-    """The first fault of a file, the others counted."""
+    """The first fault of a file, the others counted; a misspelt key before what it left out."""
     faults = error.errors(include_url=False)
-    fault = faults[0]
-    place, kind, value = fault["loc"], fault["type"], fault["input"]
-    key = str(place[-1]) if place else ""
-    more = f"; {len(faults) - 1} more to mend in the file" if len(faults) > 1 else ""
+    fault = min(faults, key=lambda item: item["type"] != "extra_forbidden")
+    place, value = fault["loc"], fault["input"]
+    more = f"{len(faults) - 1} more to mend in the file" if len(faults) > 1 else ""
     inner = fault.get("ctx", {}).get("error")
     if isinstance(inner, InvalidInput):
-        path = _path((*place, inner.where))
-        return InvalidInput(f"{where}: {path}", inner.value, inner.expected, inner.cure + more)
-    path = _path(place)
-    if kind == "extra_forbidden":
-        return _unknown(where, place, value, more)
-    field = _field(place)
-    meaning = f"{key} is: {field.description}" if field else ""
-    if kind == "missing":
-        example = "" if field is None else _example(field, key)
-        return InvalidInput(
-            f"{where}: {path}", "missing", _expected(field, key), f"add {example} ({meaning}){more}"
-        )
-    unit = unit_of(key) if isinstance(value, int | float) else ""
-    shown = f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str)
-    return InvalidInput(
-        f"{where}: {path}", f"{shown} {unit}".rstrip(), _expected(field, key), meaning + more
-    )
-
-
-def _unknown(where: str, place: Sequence[int | str], value: object, more: str) -> InvalidInput:
-    table = _table(place[:-1])
-    known = [field.alias or name for name, field in table.model_fields.items()]
-    key = str(place[-1])
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    home = [path for path, _ in keys() if path.rpartition(".")[2] == key]
-    if near:
-        cure = f"did you mean {near[0]}?"
-    elif home:
-        cure = f"that key belongs elsewhere: {home[0]}"
+        at, shown, expected, cure = (*place, inner.where), inner.value, inner.expected, inner.cure
+    elif fault["type"] == "extra_forbidden":
+        at, shown, (expected, cure) = place, "no key of a scenario", _known(place)
     else:
-        cure = "remove it"
+        path = [part for part in place if isinstance(part, str)]
+        key, field = path[-1], _by_key(_table(path[:-1]))[path[-1]]
+        missing = fault["type"] == "missing"
+        at, shown = place, "missing" if missing else _shown(value, unit_of(key))
+        expected, cure = _expected(field, key), f"{key} is: {field.description}"
+        if missing and place[-1] == key:
+            cure = f"add {_example(field, '.'.join(path))} ({cure})"
     return InvalidInput(
-        f"{where}: {_path(place)}",
-        "no key of a scenario" if not isinstance(value, dict) else "no table of a scenario",
-        f"one of {', '.join(known)}",
-        cure + more,
+        f"{where}: {_path(at)}", shown, expected, "; ".join(filter(None, (cure, more)))
     )
+
+
+def _shown(value: object, unit: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return json.dumps(value, default=str)
+    return f"{value:g} {unit}".rstrip()
+
+
+def _known(place: Sequence[int | str]) -> tuple[str, str]:
+    """What a table may hold, and what an unknown key of it was likely meant to be."""
+    known = list(_by_key(_table(place[:-1])))
+    key = str(place[-1])
+    home = [path for path, _ in keys() if path.rpartition(".")[2] == key]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    cure = "remove it"
+    if home:
+        cure = f"that key belongs elsewhere: {home[0]}"
+    elif near:
+        cure = f"did you mean {near[0]}?"
+    return f"one of {', '.join(known)}", cure
 
 
 def _path(place: Sequence[int | str]) -> str:
@@ -114,11 +113,6 @@ def _table(place: Sequence[int | str]) -> type[Table]:
 
 def _by_key(table: type[Table]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in table.model_fields.items()}
-
-
-def _field(place: Sequence[int | str]) -> FieldInfo | None:
-    names = [part for part in place if isinstance(part, str)]
-    return _by_key(_table(names[:-1])).get(names[-1]) if names else None
 
 
 def _inner(field: FieldInfo) -> type[Table] | None:
@@ -162,20 +156,26 @@ def _kind(field: FieldInfo) -> str:
     return "a text"
 
 
-def _expected(field: FieldInfo | None, key: str) -> str:
-    if field is None:
-        return "a table"
+def _expected(field: FieldInfo, key: str) -> str:
     if _inner(field):
-        repeated = "tuple" in str(field.annotation)
-        return "at least one table in double brackets" if repeated else "a table"
+        return "at least one table in double brackets" if _repeated(field) else "a table"
     bounds, unit = limits(field), unit_of(key)
     text = bounds if bounds.startswith("one of") else f"{_kind(field)} {bounds}".rstrip()
     return f"{text} [{unit}]" if unit else text
 
 
-def _example(field: FieldInfo, key: str) -> str:
-    example = (field.examples or [None])[0]
-    return f"the table {key}" if _inner(field) else f"{key} = {_toml(example)}"
+def _example(field: FieldInfo, path: str) -> str:
+    if _inner(field):
+        return _header(field, path)
+    return f"{path.rpartition('.')[2]} = {_toml((field.examples or [None])[0])}"
+
+
+def _repeated(field: FieldInfo) -> bool:
+    return "tuple" in str(field.annotation)
+
+
+def _header(field: FieldInfo, path: str) -> str:
+    return f"[[{path}]]" if _repeated(field) else f"[{path}]"
 
 
 def keys(table: type[Table] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -194,6 +194,8 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e5:
+        return np.format_float_scientific(value, trim="-", exp_digits=1)
     return repr(value)
 
 
@@ -211,25 +213,27 @@ def toml_of(tree: Tree, prefix: str = "") -> str:
     return "".join(plain + tables)
 
 
+_SHOWN = ("cell.radius_m", "devices.count")
+"""Optional keys of which the template shows one of several ways."""
+
+
 def template() -> str:
     """A scenario file with every key, its meaning, unit and range; optional ones commented out."""
-    lines = ["# A scenario of fl_opt. Keys behind a '#' are optional."]
+    lines = ["# A scenario of fl_opt. Lines with '#' in front of a key show optional keys."]
+    optional: set[str] = set()
     for path, field in keys():
         table, _, key = path.rpartition(".")
-        inner = _inner(field)
-        if inner is not None:
-            repeated = "tuple" in str(field.annotation)
-            header = f"[[{path}]]" if repeated else f"[{path}]"
-            absent = field.default is None
-            lines += ["", f"# {field.description}", ("# " if absent else "") + header]
+        if _inner(field) is not None:
+            if field.default is None:
+                optional.add(path)
+            mark = "# " if path in optional else ""
+            lines += ["", f"# {field.description}", f"{mark}{_header(field, path)}"]
             continue
-        bounds, unit = limits(field), unit_of(key)
-        remarks = [text for text in (f"[{unit}]" if unit else "", bounds) if text]
-        lines.append(f"# {field.description}" + (f"; {' '.join(remarks)}" if remarks else ""))
-        value = (field.examples or [None])[0]
-        shown = path in ("cell.radius_m", "devices.count") or field.is_required()
-        shown = shown and table != "mobility"
-        lines.append(("" if shown else "# ") + f"{key} = {_toml(value)}")
+        unit = f"[{unit_of(key)}]" if unit_of(key) else ""
+        remark = "; ".join(filter(None, (field.description, unit, limits(field))))
+        lines += textwrap.wrap(remark, 98, initial_indent="# ", subsequent_indent="#   ")
+        shown = (field.is_required() or path in _SHOWN) and table not in optional
+        lines.append(("" if shown else "# ") + _example(field, path))
     return "\n".join(lines) + "\n"
 
 
