@@ -59,6 +59,11 @@ def unit_of(name: str) -> str:
     return next((unit for suffix, unit in _SUFFIXES.items() if name.endswith(suffix)), "")
 
 
+def bare_name(name: str) -> str:
+    """A field name without the unit in its suffix: ``bare_name("noise_w_hz") == "noise"``."""
+    return name.removesuffix(next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), ""))
+
+
 def quantity(value: float, unit: str = "", digits: int = 4) -> str:
     """A number with its unit for people: ``quantity(2.5e6, "Hz") == "2.5 MHz"``.
 
