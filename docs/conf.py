@@ -1,5 +1,7 @@
 """How Sphinx builds these pages: MyST in, furo out, every ``doctest`` block run by `make check`."""
 
+from typing import Any
+
 import fl_opt
 
 project = "fl_opt"
@@ -32,3 +34,18 @@ doctest_test_doctest_blocks = ""
 doctest_global_setup = "import numpy as np\nimport fl_opt"
 copybutton_prompt_text = ">>> |\\.\\.\\. |\\$ "
 copybutton_prompt_is_regexp = True
+
+
+def end_sections(*event: Any) -> None:
+    """Prose below the last entry of a section is no further entry: two blank lines end it."""
+    lines: list[str] = event[-1]
+    for i in range(len(lines) - 1, 0, -1):
+        after = lines[i + 1] if i + 1 < len(lines) else ""
+        starts = lines[i] and not lines[i].startswith(" ") and not lines[i - 1]
+        if starts and not after.startswith((" ", "---")):
+            lines.insert(i, "")
+
+
+def setup(app: Any) -> None:
+    """Look at docstrings before napoleon does, which has priority 500."""
+    app.connect("autodoc-process-docstring", end_sections, priority=400)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def _offering(room: Any, *methods: str) -> dict[str, type]:
-    exports = {name: getattr(room, name) for name in room.__all__}
+    exports = {name: getattr(room, name) for name in dir(room) if not name.startswith("_")}
     return {
         name: value
         for name, value in exports.items()
@@ -84,18 +84,22 @@ def summary(thing: object) -> str:
 
 
 def pick(where: str, name: str, known: Mapping[str, T]) -> T:
-    """The entry of that name, letter case aside.
+    """The entry of that name; letter case and hyphens do not matter: ``round-robin``.
 
-    Raises ``InvalidInput`` with the nearest names where there is none.
+    Raises ``InvalidInput`` with the nearest name where there is none.
     """
-    by_case = {key.casefold(): key for key in known}
-    if name.casefold() in by_case:
-        return known[by_case[name.casefold()]]
+    by_key = {_key(entry): value for entry, value in known.items()}
+    if _key(name) in by_key:
+        return by_key[_key(name)]
     raise InvalidInput(where, repr(name), f"one of {', '.join(known)}", nearest(name, known))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: ``"did you mean MinEnergy?"``, or "" where nothing is near."""
-    by_case = {key.casefold(): key for key in known}
-    near = difflib.get_close_matches(name.casefold(), by_case, n=1)
-    return f"did you mean {by_case[near[0]]}?" if near else ""
+    by_key = {_key(entry): entry for entry in known}
+    near = difflib.get_close_matches(_key(name), by_key, n=1)
+    return f"did you mean {by_key[near[0]]}?" if near else ""
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "").replace("_", "").casefold()

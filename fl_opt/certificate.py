@@ -142,7 +142,7 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """(cost - bound)/max(|cost|, |bound|, tiny), at least 0; infinite without a bound."""
+        """``(cost - bound)/max(|cost|, |bound|, tiny)``, >= 0; infinite without a bound."""
         if not math.isfinite(self.bound) or not math.isfinite(self.cost):
             return math.inf
         scale = max(abs(self.cost), abs(self.bound), np.finfo(float).tiny)

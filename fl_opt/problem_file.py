@@ -7,7 +7,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,20 +90,7 @@ def build(kind: type, values: Mapping[str, Any], where: str, folder: Path) -> An
 
     Raises ``InvalidInput`` for a field that is missing or unknown.
     """
-    fields = {item.name: item for item in dataclasses.fields(kind) if item.init}
-    for name in values:
-        if name not in fields:
-            raise InvalidInput(
-                f"{where}: {name}",
-                "unknown",
-                f"fields of {kind.__name__}: {', '.join(fields)}",
-                nearest(name, fields),
-            )
-    missing = [name for name in fields if name not in values and required(fields[name])]
-    if missing:
-        raise InvalidInput(
-            f"{where}: {', '.join(missing)}", "missing", f"a value, {kind.__name__} needs it"
-        )
+    check_names(kind, values, where)
     hints = typing.get_type_hints(kind)
     return kind(
         **{
@@ -111,6 +98,28 @@ def build(kind: type, values: Mapping[str, Any], where: str, folder: Path) -> An
             for name, value in values.items()
         }
     )
+
+
+def check_names(kind: type, given: Collection[str], where: str, later: str = "") -> None:
+    """Refuse names that are no fields of a record, and fields without default that are not given.
+
+    `later` is a field that is filled afterwards and may not be given.
+    """
+    fields = {item.name: item for item in dataclasses.fields(kind) if item.init}
+    fields.pop(later, None)
+    for name in given:
+        if name not in fields:
+            raise InvalidInput(
+                f"{where}: {name}",
+                "unknown",
+                f"fields of {kind.__name__}: {', '.join(fields) or 'it has none'}",
+                nearest(name, fields),
+            )
+    missing = [name for name, item in fields.items() if name not in given and required(item)]
+    if missing:
+        raise InvalidInput(
+            f"{where}: {', '.join(missing)}", "missing", f"a value, {kind.__name__} needs it"
+        )
 
 
 def required(item: dataclasses.Field[Any]) -> bool:

@@ -23,7 +23,7 @@ LEVELS: list[list[set[str]]] = [
     [{"problems"}, {"solvers"}, {"scenario"}],
     [{"solving"}],
     [{"policies"}],
-    [{"validation"}],
+    [{"validation"}, {"testing"}],
     [{"comparison", "report"}],
     [{"catalogue", "problem_file", "frontier", "grading"}],
     [{"cli"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import fl_opt
+from fl_opt.cli.compare import compare
 from fl_opt.cli.frontier import frontier
 from fl_opt.cli.grade import grade
 from fl_opt.cli.listing import list_all
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for command in (list_all, solve, frontier, scenario, grade):
+for command in (list_all, solve, frontier, compare, scenario, grade):
     main.add_command(command)

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import click
+import numpy as np
 
 from fl_opt import frontier as curve
 from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
@@ -49,15 +50,15 @@ def frontier(
     series = (
         curve.deadlines(cell, points, longest)
         if deadline_s is None
-        else parse("deadline_s", deadline_s)
+        else np.atleast_1d(parse("deadline_s", deadline_s))
     )
     found: list[curve.Point] = []
     interrupted = False
     try:
-        with progress(points, "frontier") as advance:
+        with progress("frontier") as advance:
             for point in curve.frontier(cell, series):
                 found.append(point)
-                advance()
+                advance(len(found), len(series))
     except KeyboardInterrupt:
         interrupted = True
     if csv_path:
@@ -81,8 +82,6 @@ def frontier(
 
 
 def _draw(points: list[curve.Point], path: Path) -> None:
-    import numpy as np
-
     from fl_opt.report import charts
     from fl_opt.report.ink import look
 
