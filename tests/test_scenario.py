@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +384,13 @@ def test_what_a_report_and_a_picture_need(name: str) -> None:
     assert layout.los.dtype == bool
     assert np.hypot(*layout.positions_m.T).max() <= layout.radius_m
     assert len(scenario.kinds) > layout.kind.max()
+
+
+def test_a_scenario_travels_to_another_process() -> None:
+    scenario = Scenario.named("urban")
+    copy = pickle.loads(pickle.dumps(scenario))
+    assert copy == scenario
+    assert np.array_equal(gains(copy, 2), gains(scenario, 2))
 
 
 def test_public_name_and_list() -> None:

@@ -77,8 +77,16 @@ class Devices(Table):
     )
     benchmark: Benchmark | None = key("clocks by a public benchmark of phones", {}, None)
     classes: tuple[DeviceClass, ...] = key(
-        "one [[devices.class]] per kind of device", [], alias="class", min_length=1
+        "one [[devices.class]] per kind of device", [], alias="class"
     )
+
+    @model_validator(mode="after")
+    def _some_class(self) -> Self:
+        if not self.classes:
+            raise InvalidInput(
+                "class", "empty", "at least one table in double brackets", "add [[devices.class]]"
+            )
+        return self
 
 
 class Data(Table):

@@ -19,7 +19,14 @@ from fl_opt.scenario.settings import Settings
 from fl_opt.units import unit_of
 
 Tree = Mapping[str, Any]
-_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_SIGNS = {
+    "gt": ">",
+    "ge": ">=",
+    "lt": "<",
+    "le": "<=",
+    "min_length": "length >=",
+    "max_length": "length <=",
+}
 
 
 def settings_of_text(text: str, where: str) -> Settings:
