@@ -158,8 +158,9 @@ class Use:
     """What an allocation asks of the devices, by the physics; zero where not selected.
 
     `training_s`, `begin_s` (of the upload), `airtime_s`, `finish_s` [s], `training_j`, `upload_j`
-    [J], all (K,); `rate_bit_s` (K,) is the rate at the allocated bandwidth and power, selected or
-    not. Airtime is what that rate takes for the payload; a device whose link carries nothing has infinite airtime and spends its power until told otherwise.
+    [J], all (K,). Airtime is what the rate takes for the payload; a device whose link carries
+    nothing has infinite airtime and spends its power until told otherwise. `rate_bit_s` (K,) is
+    the rate at the allocated bandwidth and power, selected or not.
     """
 
     training_s: Floats

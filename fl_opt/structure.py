@@ -66,7 +66,7 @@ class Priced(Problem[Any], Protocol[R]):
 
 
 @dataclass(frozen=True)
-class Attempt(Generic[D]):
+class Attempt(Generic[D_co]):
     """Whether a cost can be had.
 
     `decision` is a feasible decision of at most that cost, or None; `shortage` is the missing
@@ -75,23 +75,23 @@ class Attempt(Generic[D]):
     decision has this cost.
     """
 
-    decision: D | None
+    decision: D_co | None
     shortage: float
     refuted: bool
 
 
 @runtime_checkable
-class Attainable(Protocol[D]):
+class Attainable(Problem[Any], Protocol[D_co]):
     """One can tell whether a cost is attainable. Solver: ``bisection``. Proof: bracket."""
 
     def bracket(self) -> tuple[float, float]:
         """A cost that is a proven lower bound, and one that is attained or above all that are."""
 
-    def attain(self, cost: float) -> Attempt[D]:
+    def attain(self, cost: float) -> Attempt[D_co]:
         """Try to find a decision of at most `cost`."""
 
-    def prices(self, attempt: Attempt[D], cost: float) -> Mapping[str, float | Floats | None]:
-        """Shadow prices at the optimum."""
+    def prices(self, cost: float) -> Mapping[str, float | Floats | None]:
+        """Shadow prices at an attained cost that is nearly the least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,38 +198,100 @@ class Enumerable(Protocol[D_co]):
         """Decisions of which one is optimal, each with a lower bound of what its branch costs."""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Tangents of the convex part at the best decision for a fixed set of devices.
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Candidates of a 0/1 choice whose members share two resources, each on its own exchange.
 
-    For each device k of `devices` (n,): its resource e_k satisfies e_k >= `value`[k] x_k +
-    `slope`[k] (b_k - `at`[k] x_k) whenever it takes part (x_k = 1) with bandwidth b_k.
+    maximise ``sum value x - charge sum second x`` with ``sum first x <= supply`` and
+    ``sum second x <= budget``: a member takes at least `least` of the first resource, and the more
+    it takes, the less it needs of the second, convexly.
+
+    `value` (n,) > 0; `least` (n,) is enough, `least_low` (n,) a proven lower bound of what is;
+    `budget` may be infinite; `charge` >= 0 is the value of a unit of the second resource saved.
     """
 
-    devices: NDArray[np.int_]
+    value: Floats
+    least: Floats
+    least_low: Floats
+    supply: float
+    budget: float
+    charge: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Tangents of the exchange of some candidates.
+
+    Candidate k of `members` (m,), when it is taken with `b` of the first resource, needs at least
+    ``value[k] + slope[k] (b - at[k])`` of the second.
+    """
+
+    members: NDArray[np.int_]
     at: Floats
     value: Floats
     slope: Floats
 
 
 @runtime_checkable
-class MixedConvex(Protocol[D]):
-    """0/1 choices, convex once they are made. Solver: ``outer``. Proof: tree.
+class MixedConvex(Problem[D], Protocol[D]):
+    """0/1 choices of a `Choice`, convex once they are made. Solver: ``outer``. Proof: tree.
 
-    The master program chooses; `cut` solves the convex rest for its choice and answers with
-    tangents that exclude the choice where it is infeasible.
+    A mask (n,) says which candidates are taken. `rest` is the convex problem that is left then:
+    its cost is the second resource that they need; it is asked for only where their least amounts
+    of the first fit the supply.
     """
 
-    def master(self) -> Any:
-        """What the master program knows before any cut; see ``solvers.outer.Master``."""
+    @property
+    def choice(self) -> Choice: ...
 
-    def cut(self, selected: NDArray[np.bool_]) -> tuple[D | None, Cut]:
-        """Best decision of a selection (None where infeasible), and tangents at its minimiser."""
+    def rest(self, taken: NDArray[np.bool_]) -> Priced[Any]:
+        """Least need of the second resource, if exactly these candidates are taken."""
+
+    def join(self, taken: NDArray[np.bool_], decision: Any | None) -> D:
+        """The whole decision from one of `rest`; None where nobody is taken."""
+
+    def recall(self, decision: D) -> NDArray[np.bool_] | None:
+        """The mask of an earlier decision; None where it does not fit this problem."""
+
+    def opening(self) -> Iterator[Cut]:
+        """Tangents to begin with."""
+
+    def cut(self, taken: NDArray[np.bool_], decision: Any) -> Cut:
+        """Tangents at a decision of `rest`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing(Generic[R]):
+    """What every candidate takes of both resources at a price of the first.
+
+    `price` is in units of the second resource per unit of the first, and may be a little above
+    the one that was asked for; at infinity only the first resource counts. `weight` (n,) is a
+    proven lower bound of the least ``second + price x first``; `first` and `second` (n,) are
+    amounts at which it is nearly attained. `response` serves as a start at a near price.
+    """
+
+    price: float
+    weight: Floats
+    first: Floats
+    second: Floats
+    response: R | None
+
+
+@runtime_checkable
+class PricedChoice(MixedConvex[D], Protocol[D]):
+    """A mixed convex problem whose candidates answer to a price. Solver: ``prices``.
+
+    Proof: dual, and dual + tree where a search closes the rest.
+    """
+
+    def weigh(self, price: float, start: Weighing[Any] | None = None) -> Weighing[Any]:
+        """Every candidate's best exchange at a price > 0, possibly infinite."""
 
 
 __all__ = [
     "Attainable",
     "Attempt",
+    "Choice",
     "ClosedForm",
     "Convex",
     "Cut",
@@ -243,7 +305,9 @@ __all__ = [
     "Model",
     "Optimum",
     "Priced",
+    "PricedChoice",
     "Program",
     "Proof",
     "Response",
+    "Weighing",
 ]

@@ -1,5 +1,6 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
+from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
 
 __all__ = [name for name, value in globals().items() if isinstance(value, type)]

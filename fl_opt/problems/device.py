@@ -9,11 +9,11 @@ with u in [C/f_max, C/f_min], p <= p_max and phi <= E. Both functions are jointl
 the series of the first has only terms (t b)^-m, the second is a perspective of exp composed with
 the convex 1/t. So every inner problem here is convex.
 
-Three questions are answered here, elementwise and exactly up to rounding:
+Two questions are answered here, elementwise and exactly up to rounding; `least` answers a third:
 
-    least     the least bandwidth with which a device can take part, b_k(T, E_k)
     respond   the best (t, b) at a price of bandwidth
     at        the least energy at a given bandwidth, and its derivative
+    least     the least bandwidth with which a device can take part, b_k(T, E_k)
 
 The convexity is derived; the literature alternates between blocks of variables (Yang, Chen, Saad,
 Hong, Shikh-Bahaei, IEEE TWC 2021, arXiv 1911.02417).
@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.kernels import (
-    EPS,
     growth,
     growth_inverse,
     growth_slope,
@@ -96,85 +95,10 @@ class Point:
         return Point(self.t[index], self.u[index], self.b[index])
 
 
-def least(part: Slice) -> tuple[Point, NDArray[np.bool_]]:
-    """Least bandwidth within deadline and power, and the mask of those that break their energy.
-
-    b = inf where no bandwidth suffices. For the devices of the mask see `least_by_energy`.
-    """
-    t, u = np.maximum(part.upload_high, 0.0), part.train_low
-    with np.errstate(all="ignore"):
-        level = np.log(part.power * t / (part.noise * part.nats))
-        able = level > 0.0
-        b = np.where(able, part.nats / (t * growth_inverse(np.where(able, level, 1.0))), np.inf)
-        tight = able & (part.heat(u) + part.power * t > part.energy)
-    return Point(t, u, b), tight
-
-
-def least_by_energy(part: Slice) -> Point:
-    """Least bandwidth where the energy limit binds; b = inf where none suffices.
-
-    b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is minimised over t; where that asks for more
-    than p_max, both limits bind and the time split follows from them.
-    """
-    floor = part.noise * part.nats
-    slowest = np.minimum(part.train_high, part.deadline)
-    with np.errstate(all="ignore"):
-        shortest = np.sqrt(0.5 * part.train / (part.energy - floor))
-        fastest = np.maximum(part.train_low, shortest * (1.0 + 4.0 * EPS))
-        able = (part.energy - part.heat(slowest) > floor) & (fastest < slowest)
-    able |= (part.train_low == slowest) & (part.energy - part.heat(slowest) > floor)
-    t, u = np.zeros_like(floor), slowest.copy()
-    b = np.full_like(floor, np.inf)
-    if not able.all():
-        if able.any():
-            some = least_by_energy(part[able])
-            t[able], u[able], b[able] = some.t, some.u, some.b
-        return Point(t, u, b)
-
-    def longer(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-        some = part[index]
-        t, u = some.split(z)
-        rest = some.energy - some.heat(u)
-        v = growth_inverse(np.log(np.maximum(rest / floor[index], 1.0)))
-        rise = growth_slope(v)
-        gain = v * rise
-        value = np.log(some.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
-        share = u / some.deadline
-        drain = some.train / (u * u) / rest * (1.0 - share)
-        # d ln gain / d ln rest, from gain = v/(1 - exp(-v)) - 1 and d v / d ln rest = 1/rise
-        bend = (rise + 1.0 / v) * (1.0 - np.exp(-v) * (rise * v + 1.0)) / (gain * rise)
-        slope = share + 3.0 * (1.0 - share) + drain * (1.0 + bend)
-        return np.where(rest > floor[index], value, np.inf), slope
-
-    def hotter(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-        some = part[index]
-        t, u = some.split(z)
-        spent = some.heat(u) + some.power * t
-        share = u / some.deadline
-        slope = (some.train / (u * u) * (1.0 - share) + some.power * t * share) / spent
-        return np.log(spent / some.energy), slope
-
-    low = part.logit(part.deadline - slowest, slowest)
-    high = part.logit(part.deadline - fastest, fastest)
-    middle = np.clip(np.zeros_like(low), low, high)
-    t, u = part.split(increasing_root(longer, low, high, middle, 1e-12))
-    over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
-    if over.size:
-        both = part[over]
-        top = both.logit(both.upload_high, both.train_low)
-        start = both.logit(t[over], u[over])
-        t[over], u[over] = both.split(increasing_root(hotter, start, top, start))
-    with np.errstate(all="ignore"):
-        rest = np.minimum(part.energy - part.heat(u), part.power * t)
-        level = np.log(rest / floor)
-        b = np.where(level > 0.0, part.nats / (t * growth_inverse(np.maximum(level, 0.0))), np.inf)
-    return Point(t, u, b)
-
-
 def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
     """Best point at `price` [J/Hz], and the derivative of ln b to ln price.
 
-    `floor` is `least(part)`; `warm` (2, n) holds ln(t/u) and ln x of an earlier call at a near
+    `floor` is the least bandwidth; `warm` (2, n) holds ln(t/u) and ln x of an earlier call at a near
     price (NaN where there is none) and is updated in place.
 
     Limits are put on in the order in which convexity allows: the box of u, then p_max, then the

@@ -18,6 +18,7 @@ from fl_opt.kernels import EPS, chunks
 from fl_opt.network import Network
 from fl_opt.problems import device
 from fl_opt.problems.device import Point, Slice
+from fl_opt.problems.least import least, least_by_energy
 from fl_opt.problems.tangent import Multipliers, own_price, tangent
 from fl_opt.units import Floats
 
@@ -103,20 +104,23 @@ class Uplink:
         return columns
 
     @cached_property
-    def floor(self) -> Point:
-        """(n,) least bandwidth, and its split of time, of the devices with a payload."""
-
+    def _least(self) -> tuple[Point, Floats]:
         def answer(index: slice) -> tuple[Floats, ...]:
-            point, tight = device.least(self.part[index])
-            return point.t, point.u, point.b, tight.astype(float)
+            point, low, tight = least(self.part[index])
+            return point.t, point.u, point.b, low, tight.astype(float)
 
-        t, u, b, tight = self._map(answer, 4)
+        t, u, b, low, tight = self._map(answer, 5)
         hungry = np.flatnonzero(tight)
         for some in chunks(hungry.size):
             index = hungry[some]
-            point = device.least_by_energy(self.part[index])
+            point, low[index] = least_by_energy(self.part[index])
             t[index], u[index], b[index] = point.t, point.u, point.b
-        return Point(t, u, b)
+        return Point(t, u, b), low
+
+    @property
+    def floor(self) -> Point:
+        """(n,) least bandwidth, and its split of time, of the devices with a payload."""
+        return self._least[0]
 
     @cached_property
     def idle_clock_hz(self) -> Floats:
@@ -138,19 +142,9 @@ class Uplink:
         return self._with_idle(self.floor.b)
 
     @cached_property
-    def _floor_low(self) -> Floats:
-        def answer(index: slice) -> tuple[Floats, ...]:
-            point = self.floor[index]
-            low = tangent(self.part[index], point, 1.0, 0.0).value
-            return (np.where(np.isfinite(point.b), np.maximum(low, 0.0), np.inf),)
-
-        (low,) = self._map(answer, 1)
-        return low
-
-    @cached_property
     def least_low_hz(self) -> Floats:
         """(K,) proven lower bound of `least_hz`, true in floating point [Hz]."""
-        return self._with_idle(self._floor_low)
+        return self._with_idle(self._least[1])
 
     def price_guess(self, band_hz: float) -> float:
         """A price of bandwidth of the right order [J/Hz]: its marginal value at equal shares."""
@@ -207,7 +201,7 @@ class Uplink:
         """Tangent-plane bounds of min weight x energy + price x bandwidth, device by device."""
 
         def answer(index: slice) -> tuple[Floats, ...]:
-            found = tangent(self.part[index], point[index], price, weight, self._floor_low[index])
+            found = tangent(self.part[index], point[index], price, weight, self._least[1][index])
             return found.value, found.energy, found.power, found.time, found.pull
 
         return Multipliers(*self._map(answer, 5))

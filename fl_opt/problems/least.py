@@ -1,0 +1,117 @@
+"""The least bandwidth with which a device can take part, b_k(T, E_k), and proof that it is least."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fl_opt.kernels import EPS, growth_inverse, growth_slope, increasing_root
+from fl_opt.problems.device import Point, Slice
+from fl_opt.units import Floats
+
+
+def least(part: Slice) -> tuple[Point, Floats, NDArray[np.bool_]]:
+    """Least bandwidth within deadline and power, a proven lower bound of it, and a mask.
+
+    b = inf where no bandwidth suffices. The mask tells who breaks the energy limit there; for
+    them see `least_by_energy`.
+    """
+    t, u = np.maximum(part.upload_high, 0.0), part.train_low
+    with np.errstate(all="ignore"):
+        level = np.log(part.power * t / (part.noise * part.nats))
+        able = level > 0.0
+        v = growth_inverse(np.where(able, level, 1.0))
+        b = np.where(able, part.nats / (t * v), np.inf)
+        low = b * (1.0 - EPS * (8.0 + 2.0 * part.deadline / t) * (1.0 + 2.0 / v))
+        tight = able & (part.heat(u) + part.power * t > part.energy)
+    return Point(t, u, b), np.where(able, np.maximum(low, 0.0), np.inf), tight
+
+
+def least_by_energy(part: Slice) -> tuple[Point, Floats]:
+    """Least bandwidth where the energy limit binds, and a proven lower bound; inf where none is.
+
+    b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is the lower edge of a convex set, hence convex,
+    with d ln b/d ln t = exp(r) - 1, r = ln(2 kappa C^3 t/u^3) - ln(E_up (v/(1 - exp(-v)) - 1)).
+    Its minimum is at r = 0; where that asks for more than p_max, both limits bind and the time
+    split follows from them. What is left of r bounds the minimum from below.
+    """
+    slowest = np.minimum(part.train_high, part.deadline)
+    able = part.energy - part.heat(slowest) > part.noise * part.nats
+    t, u = np.zeros_like(slowest), slowest.copy()
+    b, low = np.full_like(slowest, np.inf), np.full_like(slowest, np.inf)
+    if able.any():
+        some = part[able]
+        point = _split_by_energy(some)
+        t[able], u[able] = point
+        b[able], low[able] = _edge(some, *point)
+    return Point(t, u, b), low
+
+
+def _excess_push(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
+    """(r, d r/d ln(t/u)) of `least_by_energy`; r is inf where the energy does not reach."""
+    floor = part.noise * part.nats
+    rest = part.energy - part.heat(u)
+    v = growth_inverse(np.log(np.maximum(rest / floor, 1.0)))
+    rise = growth_slope(v)
+    gain = v * rise
+    push = np.log(part.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
+    share = u / part.deadline
+    drain = part.train / (u * u) / rest * (1.0 - share)
+    # d ln gain / d ln rest, from gain = v/(1 - exp(-v)) - 1 and d v / d ln rest = 1/rise
+    bend = (rise + 1.0 / v) * (1.0 - np.exp(-v) * (gain + 1.0)) / (gain * rise)
+    slope = 3.0 - 2.0 * share + drain * (1.0 + bend)
+    return np.where(rest > floor, push, np.inf), slope
+
+
+def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
+    """(t, u) of least bandwidth under the limits on energy and power."""
+    slowest = np.minimum(part.train_high, part.deadline)
+    with np.errstate(all="ignore"):
+        shortest = np.sqrt(0.5 * part.train / (part.energy - part.noise * part.nats))
+    fastest = np.minimum(np.maximum(part.train_low, shortest), slowest)
+    low = part.logit(part.deadline - slowest, slowest)
+    high = part.logit(part.deadline - fastest, fastest)
+
+    def longer(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        some = part[index]
+        return _excess_push(some, *some.split(z))
+
+    t, u = part.split(increasing_root(longer, low, high, np.zeros_like(low)))
+    over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
+    if over.size:
+        both = part[over]
+
+        def hotter(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+            some = both[index]
+            t, u = some.split(z)
+            spent = some.heat(u) + some.power * t
+            share = u / some.deadline
+            slope = (some.train / (u * u) * (1.0 - share) + some.power * t * share) / spent
+            return np.log(spent / some.energy), slope
+
+        start, top = both.logit(t[over], u[over]), both.logit(both.upload_high, both.train_low)
+        t[over], u[over] = both.split(increasing_root(hotter, start, top, start))
+    return t, u
+
+
+def _edge(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
+    """Bandwidth at a split under the limits on energy and power, and a bound of its minimum."""
+    floor, heat = part.noise * part.nats, part.heat(u)
+    rest = part.energy - heat
+    with np.errstate(all="ignore"):
+        reached = np.minimum(rest, part.power * t)
+        level = np.log(reached / floor)
+        b = np.where(level > 0.0, part.nats / (t * growth_inverse(level)), np.inf)
+        cool = part.power * t > rest * (1.0 + 1e-9)
+        most = np.where(cool, rest, np.maximum(rest, part.power * t))
+        v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
+        push, _ = _excess_push(part, t, u)
+        # at full power a shorter upload needs more band whatever its energy
+        slowest = np.minimum(part.train_high, part.deadline)
+        shorter = np.where(cool, np.maximum(slowest - u, 0.0) / t, 0.0)
+        longer = (part.upload_high - t) / t
+        span = np.where(push > 0.0, shorter, longer)
+        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat * part.deadline / u) / rest)
+        doubt = EPS * noise * (1.0 + 2.0 / v) * (1.0 + span) + np.abs(np.expm1(push)) * span
+        low = part.nats / (t * v) * (1.0 - np.where(np.isnan(doubt), 1.0, doubt))
+    return b, np.where(np.isinf(b), np.inf, np.maximum(low, 0.0))
