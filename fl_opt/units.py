@@ -77,4 +77,6 @@ def quantity(value: float, unit: str = "", digits: int = 4) -> str:
     scaled = f"{value / 10.0**power:.{digits}g}"
     if scaled in ("1000", "-1000", "1e+03", "-1e+03") and power < 12:
         power, scaled = power + 3, scaled[0] * (scaled[0] == "-") + "1"
+    elif "e+" in scaled and power < 12:  # 9e+02, where two digits were asked for
+        scaled = f"{float(scaled):.0f}"
     return f"{scaled} {_PREFIXES[power]}{unit}"
