@@ -10,6 +10,7 @@ from fl_opt.cli.frontier import frontier
 from fl_opt.cli.grade import grade
 from fl_opt.cli.listing import list_all
 from fl_opt.cli.scenario import scenario
+from fl_opt.cli.sensitivity import sensitivity
 from fl_opt.cli.shell import Shell
 from fl_opt.cli.solve import solve
 
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (list_all, solve, frontier, compare, scenario, grade):
+for command in (list_all, solve, frontier, compare, sensitivity, scenario, grade):
     main.add_command(command)

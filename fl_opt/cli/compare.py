@@ -30,7 +30,6 @@ _WORLD = (
     click.option("--method", default="FedAvg", show_default=True, metavar="NAME:KEY=VALUE..."),
     click.option("--rounds", default=30, show_default=True, help="Rounds of each run."),
     click.option("--seeds", default=6, show_default=True, help="Worlds in which all arms run."),
-    click.option("--workers", default=1, show_default=True, help="Processes side by side."),
 )
 
 
@@ -51,6 +50,7 @@ def read_task(options: dict[str, Any]) -> Task:
 @click.command()
 @click.argument("arms", nargs=-1, required=True, metavar="ARM...")
 @world
+@click.option("--workers", default=1, show_default=True, help="Processes side by side.")
 @click.option("--target-accuracy", type=float, help="Accuracy that runs are timed to.")
 @click.option("--html", "html_path", type=WRITTEN, help="Write the report there.")
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write a row per arm, seed and round there.")
@@ -62,6 +62,7 @@ def compare(
     csv_path: Path | None,
     json_path: Path | None,
     as_json: bool,
+    workers: int,
     target_accuracy: float | None,
     **options: Any,
 ) -> None:
@@ -87,7 +88,7 @@ def compare(
                 rounds=options["rounds"],
                 seeds=options["seeds"],
                 target_accuracy=target_accuracy,
-                workers=options["workers"],
+                workers=workers,
                 progress=advance,
             )
     except Interrupted as stop:
