@@ -46,9 +46,14 @@ def settings_of_text(text: str, where: str) -> Settings:
 def settings_of_tree(tree: Tree, where: str) -> Settings:
     """Settings of nested tables. Raises ``InvalidInput`` naming key path, value, unit, range."""
     try:
-        return Settings.model_validate_json(json.dumps(tree, default=str))
+        return Settings.model_validate_json(json.dumps(tree, default=_plain))
     except ValidationError as error:
         raise _explained(error, where) from None
+
+
+def _plain(value: object) -> object:
+    """What JSON knows: numpy values as numbers and lists, dates and the like as text."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 def tree_of(settings: Settings) -> dict[str, Any]:
