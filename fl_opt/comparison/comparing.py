@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def compare(
             rounds=rounds,
             scenario=scenario.summary(),
             task=task.summary(),
-            setup={arm.name: f"{arm.policy!r}, {arm.method!r}" for arm in arms},
+            setup={arm.name: _setup(arm) for arm in arms},
             target_accuracy=target_accuracy,
             level=level,
         )
@@ -105,6 +106,12 @@ def compare(
             raise
         raise Interrupted(report()) from None
     return report()
+
+
+def _setup(arm: Arm) -> str:
+    """What an arm does, by its author's first line, and a line of all its settings."""
+    words = (inspect.getdoc(arm.policy) or "").partition("\n")[0]
+    return f"{words}\n{arm.policy!r}, {arm.method!r}"
 
 
 def _all(

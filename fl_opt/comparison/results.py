@@ -48,7 +48,7 @@ class Report:
     scenario, task
         Summaries, plain data.
     setup
-        Policy and training method of each arm, as text.
+        Each arm as text: a line in words, and a line with all settings.
     target_accuracy
         Accuracy that runs are timed to, as asked for; None: chosen by the rule of `yardstick`.
     level
