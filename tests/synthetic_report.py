@@ -102,6 +102,8 @@ def trace(arm: str, index: int, seed: int, size: int, rounds: int, **changes: An
         "participation": participation,
         "bandwidth_hz": np.tile(first.bandwidth_hz, (rounds, 1)),
         "device_energy_j": np.tile(energy[:, None] / size, (1, size)),
+        "gap": np.where(index == 1, 1e-11 * own.random(rounds), np.nan),
+        "proofs": ("dual",) if index == 1 else (),
         "first_network": network,
         "first_allocation": first,
         "first_solution": solution_of(first) if index == 1 else None,
@@ -133,6 +135,7 @@ def report(
         rounds=rounds,
         scenario={"name": "wide macro cell", "radius_m": 1200.0, "band_hz": 1e7, "devices": size},
         task={"dataset": "digits", "model": "softmax regression", "partition": "Dirichlet 0.5"},
+        setup={arm: f"What {arm} does.\nPolicy(name={arm!r}), FedAvg()" for arm in arms},
         environment=ENVIRONMENT,
     )
     return dataclasses.replace(made, **(report_changes or {}))

@@ -33,7 +33,7 @@ MOST_DEVICES = 400
 """Devices drawn one by one; of more, every n-th is."""
 MOST_BARS = 80
 """Bars in a strip that goes through the devices; of more devices, neighbours share a bar."""
-_SIZES = (3.2, 3.8, 5.2, 6.6, 8.0)
+_SIZES = (3.4, 3.9, 4.8, 5.8, 6.8)
 
 
 class Row(NamedTuple):
@@ -61,7 +61,7 @@ def cell(
     `share` (K,) in [0, 1] is the share of rounds in which the update of a device arrived; `weak`
     (K,) marks links that are drawn as triangles.
     """
-    figure = canvas(3.3, 3.3)
+    figure = canvas(2.7, 2.7)
     axes = figure.add_subplot()
     seen = np.flatnonzero(np.isfinite(positions_m[:, :2]).all(axis=1))
     every = math.ceil(seen.size / MOST_DEVICES) or 1
@@ -78,7 +78,7 @@ def cell(
             (ring * way[0], ring * way[1]),
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=8,
             color=MUTED,
             bbox={"facecolor": SURFACE, "edgecolor": "none", "pad": 1.0},
             zorder=0.5,
@@ -97,7 +97,7 @@ def cell(
                 markeredgecolor=SURFACE if rung else MUTED,
                 markeredgewidth=0.5 if rung else 0.8,
             )
-    axes.plot(0.0, 0.0, marker="P", markersize=10, color=INK, markeredgecolor=SURFACE)
+    axes.plot(0.0, 0.0, marker="P", markersize=9, color=INK, markeredgecolor=SURFACE)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.axis("off")
     told = (

@@ -34,6 +34,10 @@ MOST_POINTS = 120
 """Rounds drawn for each arm in a scatter; of more, every n-th is."""
 
 
+FAR_APART = 6.0
+"""Where one curve ends this many times later than another, the axis is logarithmic."""
+
+
 class Series(NamedTuple):
     """A line with a band: mean, lowest and highest of the seeds; all equal where there is one."""
 
@@ -86,7 +90,8 @@ def curves(
     """Learning curves: `y_name`, a share, against time or energy, with the band of the seeds."""
     figure = canvas(3.4)
     axes = figure.add_subplot()
-    divisor, unit = scale_of(np.concatenate([s.x for s in series]), x_unit)
+    spent = np.concatenate([s.x[np.isfinite(s.y)] for s in series])
+    divisor, unit = scale_of(spent, x_unit)
     told = []
     for one in series:
         good = np.isfinite(one.x) & np.isfinite(one.y)
@@ -95,28 +100,28 @@ def curves(
             continue
         x, y = one.x[good] / divisor, one.y[good]
         colour = one.look.colour
-        axes.fill_between(x, one.low[good], one.high[good], color=colour, alpha=0.16, linewidth=0)
+        # A model is what it was until the next round ends, hence steps.
+        band = one.low[good], one.high[good]
+        axes.fill_between(x, *band, color=colour, alpha=0.16, linewidth=0, step="post")
         axes.plot(
             x,
             y,
             color=colour,
             linestyle=one.look.dash,
+            drawstyle="steps-post",
             marker=one.look.marker,
             markevery=(x.size // 7, max(x.size // 5, 1)),
             markersize=4.0,
         )
         told.append(f"{one.name} ends at {y[-1]:.3g} after {x[-1]:.4g} {unit}")
     if target is not None:
-        axes.axhline(target, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-        axes.annotate(
-            f"target {target:.3g}",
-            (0.0, target),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 3),
-            textcoords="offset points",
-            color=MUTED,
-        )
-    axes.set_xlim(left=0.0)
+        axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        y_name += f"   ┄ target {target:.3g}"
+    ends = [float(np.max(s.x, initial=0.0)) for s in series]
+    if min(ends) > 0.0 and max(ends) > FAR_APART * min(ends):
+        log_axis(axes, "x", spent / divisor)
+    else:
+        axes.set_xlim(left=0.0)
     frame(axes, in_unit(x_name, unit), y_name)
     key(figure, [s.name for s in series], [s.look for s in series])
     return Picture(name, title, "; ".join(told) + ".", caption, to_svg(figure))

@@ -21,7 +21,8 @@ from fl_opt.report.page import (
     Section,
     Text,
 )
-from fl_opt.units import quantity, unit_of
+from fl_opt.report.scales import sci
+from fl_opt.units import bare_name, quantity, unit_of
 
 if TYPE_CHECKING:
     from fl_opt.comparison import Report
@@ -49,6 +50,7 @@ def page(report: Report) -> Page:
         warnings.append(
             f"Unfinished: {len(report.traces)} of {asked} runs. What follows is about these alone."
         )
+    lead, verdicts = words.answer(report) if report.traces else ("No run was finished.", [])
     sections = [Section("asked", "What was asked", list(_asked(report)))]
     if report.traces:
         sections += [
@@ -65,7 +67,8 @@ def page(report: Report) -> Page:
         title=f"{len(report.arms)} polic{'y' if len(report.arms) == 1 else 'ies'} compared"
         + (f": {name}" if name else ""),
         kicker="fl_opt, comparison of policies",
-        lead=words.findings(report) if report.traces else [],
+        lead=[lead],
+        verdicts=[Entry(arm, look(report.arms.index(arm)), text) for arm, text in verdicts],
         sections=sections,
         warnings=warnings,
         colophon=f"Made by fl_opt {report.environment.get('fl_opt', '')}. This page is one file; "
@@ -74,24 +77,26 @@ def page(report: Report) -> Page:
 
 
 def facts(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Plain data as names and values for people, units from the names; nested names are joined.
+    """Plain data as names and values for people, units from the names; None is left out.
 
     >>> facts({"band_hz": 5e6, "cell": {"radius_m": 500}})
     [('band', '5 MHz'), ('cell radius', '500 m')]
     """
     pairs = []
     for name, value in data.items():
+        if value is None:
+            continue
         unit = unit_of(name)
-        plain = name.removesuffix(f"_{name.rpartition('_')[2]}") if unit else name
-        title = f"{prefix} {plain.replace('_', ' ')}".strip()
+        title = f"{prefix} {bare_name(name).replace('_', ' ')}".strip()
         if isinstance(value, Mapping):
             pairs += facts(value, title)
-        elif value is None:
-            pairs.append((title, "none"))
         elif isinstance(value, bool):
             pairs.append((title, "yes" if value else "no"))
         elif isinstance(value, int | float):
-            pairs.append((title, quantity(value, unit) if unit else f"{value:.6g}"))
+            text = quantity(value, unit)
+            if "e" in text.partition(" ")[0]:
+                text = f"{sci(value, 4)} {unit}"
+            pairs.append((title, text if unit else f"{value:.6g}"))
         elif isinstance(value, list | tuple):
             texts = [text for item in value for _, text in facts({name: item})]
             pairs.append((title, ", ".join(texts) or "none"))
@@ -102,14 +107,20 @@ def facts(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _asked(report: Report) -> Iterator[Block]:
     baseline = report.arms[0]
+    description = str(report.scenario.get("description", ""))
     yield Text(
         [
+            *([f"{description}."] if description else []),
             f"Which arm learns more for its time and its energy? Differences are taken from "
             f"{baseline}, seed by seed: in a seed all arms meet the same devices, channels, data "
-            "and initial model."
+            "and initial model.",
         ]
     )
-    yield Key([Entry(arm, look(i)) for i, arm in enumerate(report.arms)])
+    setup = {arm: report.setup.get(arm, "").partition("
+") for arm in report.arms}
+    yield Key(
+        [Entry(arm, look(i), setup[arm][0], setup[arm][2]) for i, arm in enumerate(report.arms)]
+    )
     yard = report.yardstick
     goal = "none"
     if math.isfinite(yard.accuracy):
@@ -119,12 +130,13 @@ def _asked(report: Report) -> Iterator[Block]:
             ("rounds", str(report.rounds)),
             ("seeds", ", ".join(map(str, report.seeds))),
             ("target accuracy", goal),
-            ("equal time", quantity(yard.time_s, "s")),
-            ("equal energy", quantity(yard.energy_j, "J")),
+            ("time that all runs cover", quantity(yard.time_s, "s")),
+            ("energy that all runs cover", quantity(yard.energy_j, "J")),
         ],
         "Comparison",
     )
-    yield Facts(facts(report.scenario), "Scenario")
+    about = {name: text for name, text in report.scenario.items() if name != "description"}
+    yield Facts(facts(about), "Scenario")
     yield Facts(facts(report.task), "Task")
 
 
@@ -150,6 +162,16 @@ def _served(report: Report) -> Iterator[Block]:
 
 
 def _bandwidth(report: Report) -> Iterator[Block]:
+    yield Text(
+        [
+            "The first round of the first seed. Beside the bandwidth of each device stands what "
+            "one more hertz would be worth to it: the upload energy that it would save if it kept "
+            "its airtime. Where all dots of an arm lie level, no hertz could be moved from one "
+            "device to another to save energy, and that common level is the shadow price of the "
+            "band. A device at full power, and an arm that minimises time, have other reasons for "
+            "their shares."
+        ]
+    )
     yield Gallery([views.bandwidth(report), views.worth(report)])
     table = proofs.prices(report)
     if table is not None:
@@ -162,13 +184,10 @@ def _proven(report: Report) -> Iterator[Block]:
         yield Text(["No arm solved a problem in its first round, so there is nothing to certify."])
     else:
         yield table
-    notes = [(trace.arm, note) for trace in report.traces for note in trace.notes]
-    if notes:
-        count = {arm: sum(name == arm for name, _ in notes) for arm in report.arms}
-        told = ", ".join(f"{arm} {n}" for arm, n in count.items() if n)
-        yield Text([f"Rounds that went otherwise than asked, over all seeds: {told}."])
-        lines = list(dict.fromkeys(f"{arm}: {note}" for arm, note in notes))
+    lines = words.remarks(report)
+    if lines:
         more = len(lines) - MOST_NOTES
+        yield Text(["What went otherwise than asked:"])
         yield Notes(lines[:MOST_NOTES] + ([f"and {more} more"] if more > 0 else []))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -66,11 +66,12 @@ class Code:
 
 @dataclass(frozen=True)
 class Entry:
-    """An arm in the key: name, look, and what it does in words."""
+    """An arm: name, look, what is to be said of it in words, and in code."""
 
     name: str
     look: Look
     words: str = ""
+    code: str = ""
 
     @property
     def dashes(self) -> str:
@@ -141,8 +142,8 @@ class Page:
     ----------
     title, kicker
         What it is about, and what kind of page it is.
-    lead
-        The answer in a few sentences, before all detail.
+    lead, verdicts
+        The answer before all detail: a few sentences, then a line for each arm.
     sections
         In reading order.
     warnings
@@ -155,7 +156,8 @@ class Page:
     kicker: str
     lead: Sequence[str]
     sections: Sequence[Section]
-    warnings: Sequence[str] = field(default_factory=tuple)
+    verdicts: Sequence[Entry] = ()
+    warnings: Sequence[str] = ()
     colophon: str = ""
 
     def render(self) -> str:

@@ -1,74 +1,77 @@
-"""Certificates and prices of the first round's problems, as tables."""
+"""Certificates of the problems that arms solve, and prices of the first round's, as tables."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fl_opt.report.page import Cell, Table
+from fl_opt.report.scales import sci
 from fl_opt.units import quantity
 
 if TYPE_CHECKING:
-    from fl_opt.certificate import Solution
     from fl_opt.comparison import Report
 
 
-def solutions(report: Report) -> dict[str, list[Solution[Any]]]:
-    """First-round solutions of every arm that solves a problem, by seed."""
-    found = {
-        arm: [
-            trace.first_solution
-            for trace in report.runs(arm).values()
-            if trace.first_solution is not None
-        ]
-        for arm in report.arms
-    }
-    return {arm: some for arm, some in found.items() if some}
-
-
 def certificates(report: Report) -> Table | None:
-    """What is proven of the first rounds: worst gap, kind of proof, violations, solver."""
+    """What is proven of all rounds of the arms that solve a problem; None where no arm does."""
     rows = []
-    for arm, some in solutions(report).items():
-        gaps = np.array([one.certificate.gap for one in some])
-        violated = [one for one in some if not one.certificate.feasible]
-        worst = float(gaps.max())
+    for arm in report.arms:
+        traces = report.runs(arm).values()
+        gaps = np.concatenate([np.empty(0), *(trace.gap for trace in traces)])
+        solved = gaps[~np.isnan(gaps)]
+        if not solved.size:
+            continue
+        first = [t.first_solution for t in traces if t.first_solution is not None]
         rows.append(
             (
                 arm,
                 [
-                    Cell(f"{worst:.1e}" if math.isfinite(worst) else "no bound"),
-                    Cell(_each(one.certificate.proof for one in some)),
-                    Cell(f"{len(violated)} of {len(some)}"),
-                    Cell(_each(one.solver for one in some)),
-                    Cell(quantity(float(np.median([one.seconds for one in some])), "s", 2)),
+                    Cell(f"{solved.size} of {gaps.size}"),
+                    Cell(_gap(float(np.median(solved)))),
+                    Cell(_gap(float(solved.max()))),
+                    Cell(_each(proof for trace in traces for proof in trace.proofs)),
+                    Cell(_each(one.solver for one in first)),
+                    Cell(quantity(float(np.median([one.seconds for one in first])), "s", 2))
+                    if first
+                    else Cell("–"),
                 ],
             )
         )
     if not rows:
         return None
     return Table(
-        "First round of every seed, judged by the physics and not by the solver",
+        "Certificates over all rounds and seeds, judged by the physics and not by the solver",
         "arm",
-        ("worst gap", "proof", "violated", "solver", "time to solve"),
+        ("rounds solved", "median gap", "worst gap", "proof", "solver", "time to solve"),
         rows,
-        "The gap is the part of the cost by which the decision can be worse than the best there "
-        "is. A gap of 1e-9 leaves nothing to gain; without a bound nothing is known.",
+        "The gap is the part of the cost by which a decision can be worse than the best there is; "
+        "without a bound nothing is known. Rounds without a solution had nobody to serve or were "
+        "infeasible, and are listed below. The time to solve is the median of the first rounds, "
+        "wall clock.",
     )
+
+
+def _gap(gap: float) -> str:
+    return sci(gap, 2) if math.isfinite(gap) else "no bound"
 
 
 def prices(report: Report) -> Table | None:
     """What the first round's limits cost, in the first seed that has a solution."""
-    found = {arm: some[0].prices for arm, some in solutions(report).items()}
+    found: dict[str, Mapping[str, Any]] = {}
+    for trace in report.traces:
+        if trace.first_solution is not None:
+            found.setdefault(trace.arm, trace.first_solution.prices)
     names = list(dict.fromkeys(name for one in found.values() for name in one))
     if not names:
         return None
     return Table(
         "Shadow prices in the first round: what one more unit of a limit would save",
         "arm",
-        names,
+        [name.replace("_", " ") for name in names],
         [(arm, [_price(one.get(name)) for name in names]) for arm, one in found.items()],
         "In units of the arm's cost per unit of the limit. Zero: the limit does not bind. A limit "
         "of integer choices has no price.",
@@ -79,13 +82,13 @@ def _price(price: Any) -> Cell:
     if price is None:
         return Cell("–")
     if np.ndim(price) == 0:
-        return Cell(f"{float(price):.4g}")
+        return Cell(sci(float(price), 3))
     binding = np.asarray(price)[np.asarray(price) > 0.0]
     if not binding.size:
         return Cell("0", f"{np.size(price)} devices")
-    span = f"{binding.min():.3g} to {binding.max():.3g}"
+    span = f"{sci(float(binding.min()), 3)} to {sci(float(binding.max()), 3)}"
     return Cell(span, f"binds at {binding.size} of {np.size(price)} devices")
 
 
-def _each(names: Any) -> str:
-    return ", ".join(dict.fromkeys(str(name) for name in names))
+def _each(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names)) or "–"

@@ -46,13 +46,24 @@ def round_step(length: float) -> float:
     return min((1.0, 2.0, 2.5, 5.0, 10.0), key=lambda m: abs(m * power - length)) * power
 
 
-def _plain(value: float, _: int) -> str:
-    if not 1e-4 <= value < 1e6:
-        power = math.floor(math.log10(value) + 1e-9)
-        lead = value / 10.0**power
-        signs = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"10{signs}" if abs(lead - 1.0) < 1e-9 else f"{lead:.0f}·10{signs}"
-    return f"{value:,.0f}".replace(",", " ") if value >= 1e3 else f"{value:g}"
+def sci(value: float, digits: int) -> str:
+    """A finite number to some digits, with a power of ten where it is very small or large.
+
+    >>> sci(3.1e-7, 2), sci(0.25, 3), sci(-12500.0, 3)
+    ('3.1·10⁻⁷', '0.25', '−12 500')
+    """
+    size = float(f"{abs(value):.{digits}g}")
+    sign = "−" if value < 0.0 else ""
+    if size == 0.0 or 1e-3 <= size < 1e6:
+        return sign + f"{size:,g}".replace(",", " ")
+    lead, _, power = f"{size:.{digits - 1}e}".partition("e")
+    exponent = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    lead = lead.rstrip("0").rstrip(".") if "." in lead else lead
+    return f"{sign}10{exponent}" if lead == "1" else f"{sign}{lead}·10{exponent}"
+
+
+def _tick(value: float, _: int) -> str:
+    return sci(value, 3)
 
 
 def log_axis(axes: Axes, which: str, values: ArrayLike) -> None:
@@ -72,7 +83,7 @@ def log_axis(axes: Axes, which: str, values: ArrayLike) -> None:
     decades = math.log10(high / low)
     steps = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=steps, numticks=8))
-    axis.set_major_formatter(FuncFormatter(_plain))
+    axis.set_major_formatter(FuncFormatter(_tick))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 

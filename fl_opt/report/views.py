@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fl_opt.network import Network
     from fl_opt.validation import Trace
 
-GRID = 160
-"""Points of a learning curve."""
+GRID = 240
+"""Most points of a learning curve."""
 MOST_CELLS = 8
 """Arms whose cell is drawn."""
 _STEP = 1e-4
@@ -77,7 +77,10 @@ def learning(report: Report) -> list[Picture]:
 def _series(report: Report, index: int, arm: str, axis: str) -> figures.Series:
     runs = list(report.runs(arm).values())
     spent = [trace.time_s if axis == "time" else np.cumsum(trace.energy_j) for trace in runs]
-    grid = np.linspace(0.0, min(float(x[-1]) for x in spent), GRID)
+    # Every step of the mean is at a round of one of the runs, up to where the first run ends.
+    grid = np.unique(np.concatenate(spent))
+    grid = grid[grid <= min(float(x[-1]) for x in spent)]
+    grid = grid[np.unique(np.linspace(0, grid.size - 1, min(GRID, grid.size)).astype(int))]
     held = np.array([_hold(grid, x, trace.accuracy) for x, trace in zip(spent, runs, strict=True)])
     # Before every seed has an accuracy there is no mean of all of them.
     held = np.where(np.isfinite(held).all(axis=0), held, np.nan)
@@ -201,7 +204,7 @@ def bandwidth(report: Report) -> Picture:
         value_name="bandwidth",
         unit="Hz",
         order=_ORDER,
-        caption="First round. A gap is a device that does not take part.",
+        caption="A gap is a device that does not take part.",
     )
 
 
@@ -216,10 +219,7 @@ def worth(report: Report) -> Picture:
         value_name="energy saved",
         unit="J/Hz",
         order=_ORDER,
-        caption="First round: upload energy that one more hertz saves a device that keeps its "
-        "airtime. Where all dots of an arm lie level, no hertz could be moved to save energy: "
-        "this common level is the shadow price of the band. A device at full power, or an arm "
-        "that minimises time, has other reasons for its share.",
+        caption="Upload energy that one more hertz saves. A level row: nothing to gain by moving.",
     )
 
 
