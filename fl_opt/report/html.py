@@ -116,8 +116,7 @@ def _asked(report: Report) -> Iterator[Block]:
             "and initial model.",
         ]
     )
-    setup = {arm: report.setup.get(arm, "").partition("
-") for arm in report.arms}
+    setup = {arm: report.setup.get(arm, "").partition("\n") for arm in report.arms}
     yield Key(
         [Entry(arm, look(i), setup[arm][0], setup[arm][2]) for i, arm in enumerate(report.arms)]
     )

@@ -15,6 +15,8 @@ from fl_opt.report.scales import scale_of
 if TYPE_CHECKING:
     from fl_opt.comparison import ArmRow, Interval, PairRow, Report
 
+MOST_DECIMALS = 6
+"""Decimals beyond which a number is rounding."""
 HEADLINE = "time_to_target_s"
 """Measure that the answer at the top of the page is about."""
 
@@ -24,8 +26,7 @@ def figure_of(value: float, decimals: int, *, signed: bool = False) -> str:
     if not math.isfinite(value):
         return "–"
     text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
-    zero = not any(sign in "123456789" for sign in text)
-    return text.lstrip("+-") if zero else text.replace("-", "−")
+    return text.replace("-", "−") if any(sign in "123456789" for sign in text) else "0"
 
 
 def told(
@@ -46,7 +47,7 @@ def told(
     decimals = 2 - _power(most)
     if high > low:
         decimals = min(1 - _power(high - low), 3 - _power(most))
-    decimals = max(decimals, 0)
+    decimals = min(max(decimals, 0), MOST_DECIMALS)
     text = figure_of(value, decimals, signed=signed)
     if not math.isfinite(low) or not math.isfinite(high):
         detail = ""
