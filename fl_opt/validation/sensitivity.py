@@ -273,7 +273,7 @@ def sensitivity(
     Parameters
     ----------
     rounds, seeds
-        Length and seeds of the runs: 13 runs per seed, at least two seeds.
+        Length and seeds of the runs: 12 runs per seed, at least two seeds.
     step
         Spectrum, computation, power and channel are moved to 1/step and step times the original.
     target_accuracy
