@@ -124,6 +124,8 @@ def _print(report: Report) -> None:
         pairs = zip(line, widths, strict=True)
         click.echo("  ".join(f"{text:<{width}}" for text, width in pairs).rstrip())
     click.echo()
-    for sentence in words.findings(report):
-        click.echo(sentence)
+    sentence, verdicts = words.answer(report)
+    click.echo(sentence)
+    for arm, verdict in verdicts:
+        click.echo(f"  {arm}: {verdict}")
     click.echo(report.method())

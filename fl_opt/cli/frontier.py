@@ -86,6 +86,6 @@ def _draw(points: list[curve.Point], path: Path) -> None:
     from fl_opt.report.ink import look
 
     table = np.array([(p.deadline_s, p.energy_j, p.slope_w) for p in points]).reshape(-1, 3)
-    charts.frontier(
-        "frontier", "Least energy over the deadline of the round", *table.T, look(0)
-    ).save(path)
+    title = "Least energy over the deadline of the round"
+    time_s, energy_j, slope_w = table.T
+    charts.frontier("frontier", title, time_s, energy_j, slope_w, look(0)).save(path)
