@@ -12,7 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from fl_opt.report.ink import INK, MUTED, Look, Picture, canvas, drawn, frame, key, label, to_svg
+from fl_opt.report.ink import (
+    INK,
+    MUTED,
+    PALETTE,
+    Look,
+    Picture,
+    canvas,
+    drawn,
+    frame,
+    in_unit,
+    key,
+    label,
+    to_svg,
+)
 from fl_opt.report.scales import log_axis, scale_of
 from fl_opt.units import Floats, quantity
 
@@ -63,8 +76,9 @@ def frontier(
         axes.annotate(
             f"{quantity(slope[i], 'J', 2)} per s",
             (x[i], y[i]),
-            xytext=(6, 5),
+            xytext=(-2, 7) if i == x.size - 1 else (6, 5),
             textcoords="offset points",
+            ha="right" if i == x.size - 1 else "left",
             color=MUTED,
         )
         axes.plot(x[i], y[i], marker="o", markersize=5.0, color=look.colour)
@@ -74,7 +88,7 @@ def frontier(
         )
     axes.margins(x=0.1, y=0.1)
     axes.grid(visible=True, axis="x")
-    frame(axes, f"duration of the round [{t_unit}]", f"energy of the round [{e_unit}]")
+    frame(axes, in_unit("duration of the round", t_unit), in_unit("energy of the round", e_unit))
     if points:
         key(figure, [p[0] for p in points], [p[1] for p in points], lines=False)
     told = f"{x.size} points of the frontier"
@@ -115,7 +129,7 @@ def sensitivity(
     A number is the per cent that a metric moves when its factor grows by one per cent; those
     whose interval contains zero (`certain` False) are set pale, without colour.
     """
-    figure = canvas(0.95 + 0.32 * len(factors), 5.6)
+    figure = canvas(0.6 + 0.34 * len(factors), 8.0)
     axes = figure.add_subplot()
     strongest = float(np.abs(elasticity[certain & np.isfinite(elasticity)]).max(initial=0.0)) or 1.0
     for i, j in np.ndindex(elasticity.shape):
@@ -123,10 +137,8 @@ def sensitivity(
         if sure and math.isfinite(value):
             _tile(axes, i, j, _GOOD if value > 0.0 else _BAD, abs(value) / strongest)
         text = f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else "–"
-        axes.annotate(
-            text, (j, i), ha="center", va="center", color=INK if sure else MUTED, fontsize=7.5
-        )
-    _table_axes(figure, axes, [label(f, 26) for f in factors], [label(m, 16) for m in metrics])
+        axes.annotate(text, (j, i), ha="center", va="center", color=INK if sure else MUTED)
+    _table_axes(figure, axes, [label(f, 34) for f in factors], [label(m, 16) for m in metrics])
     told = [
         f"{factors[i]} on {metrics[j]}: {elasticity[i, j]:+.2f}"
         for i, j in np.argwhere(certain & np.isfinite(elasticity))
@@ -168,7 +180,7 @@ def regime_map(
             ha="center",
             va="center",
             color=INK if known[i, j] else MUTED,
-            fontsize=7.5,
+            fontsize=8,
         )
     _table_axes(
         figure,
@@ -176,7 +188,7 @@ def regime_map(
         [quantity(b, "Hz", 3) for b in band_hz],
         [quantity(t, "s", 3) for t in deadline_s],
     )
-    axes.set_title("band ↓  deadline →", loc="left", fontsize=7.5)
+    axes.set_title("band ↓  deadline →", fontsize=8)
     ahead, behind = int((known & (advantage > 0)).sum()), int((known & (advantage < 0)).sum())
     told = (
         f"Of {advantage.size} pairs of deadline and band the arm is ahead in {ahead}, behind in "
@@ -187,7 +199,11 @@ def regime_map(
 
 @drawn
 def growth(name: str, title: str, rows: Sequence[Measured], *, caption: str = "") -> Picture:
-    """Wall-clock time against the number of devices, both logarithmic, with fitted slopes."""
+    """Wall-clock time against the number of devices, both logarithmic.
+
+    `size` ascends. The slope of each row is fitted to its last two decades, where fixed costs no
+    longer count.
+    """
     figure = canvas(3.6)
     axes = figure.add_subplot()
     told, names = [], []
@@ -200,7 +216,8 @@ def growth(name: str, title: str, rows: Sequence[Measured], *, caption: str = ""
         )
         names.append(row.name)
         if size.size > 1:
-            slope = np.polyfit(np.log(size), np.log(seconds), 1)[0]
+            late = size >= size.max() / 100.0 if size[-2] >= size.max() / 100.0 else slice(None)
+            slope = np.polyfit(np.log(size[late]), np.log(seconds[late]), 1)[0]
             names[-1] += f", slope {slope:.2f}"
             told.append(f"{names[-1]}, {quantity(seconds[-1], 's', 3)} at K = {size[-1]:,.0f}")
     log_axis(axes, "x", np.concatenate([row.size for row in rows]))
@@ -212,8 +229,6 @@ def growth(name: str, title: str, rows: Sequence[Measured], *, caption: str = ""
 
 
 def _tile(axes: Axes, row: int, column: int, role: str, strength: float) -> None:
-    from fl_opt.report.ink import PALETTE
-
     axes.add_patch(
         Rectangle(
             (column - 0.48, row - 0.46),

@@ -15,7 +15,7 @@ from fl_opt.report.scales import scale_of
 if TYPE_CHECKING:
     from fl_opt.comparison import ArmRow, Interval, PairRow, Report
 
-MOST_DECIMALS = 6
+MOST_DECIMALS = 4
 """Decimals beyond which a number is rounding."""
 HEADLINE = "time_to_target_s"
 """Measure that the answer at the top of the page is about."""
@@ -73,6 +73,8 @@ def arm_cell(row: ArmRow, among: Sequence[float] = ()) -> Cell:
 def pair_cell(row: PairRow, among: Sequence[float] = ()) -> Cell:
     """One difference from the baseline; a tone only where the interval excludes zero."""
     text, detail = told(row.interval, row.measure.unit, signed=True, among=among)
+    if row.interval.count == 1:
+        detail = "one seed"
     tone = ""
     if row.interval.excludes_zero and row.measure.better:
         ahead = (row.interval.value > 0.0) == (row.measure.better == "higher")
@@ -145,6 +147,12 @@ def answer(report: Report) -> tuple[str, list[tuple[str, str]]]:
     if seeds < 2:
         text = text[:-1] + " (a single seed says nothing of luck):"
     return text, [(row.arm, _verdict(row)) for row in pairs]
+
+
+def findings(report: Report) -> list[str]:
+    """The answer as lines of text."""
+    text, verdicts = answer(report)
+    return [text, *(f"{arm}: {words}" for arm, words in verdicts)]
 
 
 def _verdict(row: PairRow) -> str:

@@ -1,0 +1,157 @@
+"""Pages of studies that are no comparison of arms: frontier, sensitivity, regime map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fl_opt.report import charts
+from fl_opt.report.ink import look
+from fl_opt.report.page import Block, Cell, Gallery, Notes, Page, Section, Table
+from fl_opt.report.scales import sci
+from fl_opt.units import Floats, quantity
+
+if TYPE_CHECKING:
+    from fl_opt.comparison.regime import RegimeMap
+    from fl_opt.validation.sensitivity import Sensitivity
+
+_KICKER = "fl_opt, {}"
+
+
+def frontier(title: str, time_s: Floats, energy_j: Floats, slope_w: Floats, gap: Floats) -> Page:
+    """The time-energy frontier of a round, drawn and in numbers; (n,) each, see ``frontier``."""
+    picture = charts.frontier(
+        "frontier",
+        "Least energy over the duration of the round",
+        time_s,
+        energy_j,
+        slope_w,
+        look(0),
+        caption="Every point is an optimum. The number at a point is what a second less costs.",
+    )
+    worst = float(np.max(gap, initial=0.0))
+    table = Table(
+        "Every point with its proof",
+        "duration",
+        ("energy", "energy for a second less", "gap"),
+        [
+            (quantity(t, "s", 5), [Cell(quantity(e, "J", 5)), Cell(_rate(s)), Cell(sci(g, 2))])
+            for t, e, s, g in zip(time_s, energy_j, slope_w, gap, strict=True)
+        ],
+    )
+    return _page(
+        "frontier",
+        title,
+        f"{len(time_s)} optima from the shortest round on, the worst certified to a relative gap "
+        f"of {sci(worst, 2)}.",
+        [Gallery([picture]), table],
+    )
+
+
+def _rate(slope_w: float) -> str:
+    return f"{quantity(slope_w, 'J', 4)} per s" if np.isfinite(slope_w) else "no price"
+
+
+def sensitivity(title: str, found: Sensitivity) -> Page:
+    """How strongly each factor of communication moves each metric of learning."""
+    factors = list(dict.fromkeys(factor for factor, _ in found.effects))
+    metrics = list(dict.fromkeys(metric for _, metric in found.effects))
+    effects = [[found.effects[f, m] for m in metrics] for f in factors]
+    picture = charts.sensitivity(
+        "sensitivity",
+        "Elasticity of each metric to each factor",
+        factors,
+        metrics,
+        np.array([[one.elasticity for one in row] for row in effects]),
+        np.array([[one.tick for one in row] for row in effects]),
+        caption="Per cent by which a metric moves when its factor grows by one per cent. Coloured, "
+        "blue up and orange down, where the interval over the seeds excludes zero; a dash could "
+        "not be measured.",
+    )
+    table = Table(
+        f"Elasticities with their {found.level:.0%} intervals",
+        "factor",
+        metrics,
+        [
+            (
+                factor,
+                [
+                    Cell(
+                        f"{one.elasticity:+.2f}".replace("-", "−"),
+                        f"{one.low:+.2f} to {one.high:+.2f}".replace("-", "−"),
+                    )
+                    if one.count
+                    else Cell("–")
+                    for one in row
+                ],
+            )
+            for factor, row in zip(factors, effects, strict=True)
+        ],
+    )
+    ticks = sum(one.tick for row in effects for one in row)
+    return _page(
+        "sensitivity",
+        title,
+        f"{ticks} of {len(factors) * len(metrics)} effects are told apart from nothing.",
+        [Gallery([picture]), table],
+    )
+
+
+def regime(title: str, found: RegimeMap) -> Page:
+    """Where policies are worth something against the first, over deadlines and bands."""
+    pictures, rows = [], []
+    for index, policy in enumerate(found.policies[1:], 1):
+        some = [cell for cell in found.cells if cell.policy == policy]
+        shape = (found.deadlines_s.size, found.bands_hz.size)
+        sign = 1.0 if found.better == "higher" else -1.0
+        gain = sign * np.array([cell.interval.value for cell in some]).reshape(shape).T
+        base = np.abs(np.array([cell.baseline for cell in some])).reshape(shape).T
+        verdict = np.array([cell.verdict for cell in some]).reshape(shape).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = gain / base
+        pictures.append(
+            charts.regime_map(
+                f"regime-{index}",
+                policy,
+                found.deadlines_s,
+                found.bands_hz,
+                np.where(np.isfinite(share), share, np.nan),
+                (verdict == "better") | (verdict == "worse"),
+                text=[[_per_cent(part) for part in line] for line in share],
+                caption=f"{found.quantity.replace('_', ' ')} gained on {found.policies[0]}, in "
+                "per cent of what that has. Coloured where it is better or worse for certain and "
+                "by enough to matter.",
+            )
+        )
+        rows.append((policy, [Cell(str((verdict == word).sum())) for word in _VERDICTS]))
+    table = Table("Pairs of deadline and band", "policy", list(_VERDICTS), rows)
+    blocks: list[Block] = [Gallery(pictures), table]
+    zero = int((found.values[0] == 0.0).all(axis=-1).sum())
+    if zero:
+        blocks.append(
+            Notes([f"At {zero} pairs {found.policies[0]} has nothing at all: no part can be told."])
+        )
+    best = max((int(row[1][0].text) for row in rows), default=0)
+    pairs = found.deadlines_s.size * found.bands_hz.size
+    return _page(
+        "regime map",
+        title,
+        f"Against {found.policies[0]} the most useful policy is better at {best} of {pairs} pairs "
+        "of deadline and band.",
+        blocks,
+    )
+
+
+def _per_cent(part: float) -> str:
+    text = f"{100.0 * part:+.0f}"
+    return "0" if text in ("+0", "-0") else text.replace("-", "−")
+
+
+_VERDICTS = ("better", "worse", "nothing", "unclear")
+
+
+def _page(kind: str, title: str, lead: str, blocks: Sequence[Block]) -> Page:
+    section = Section("result", "The result", blocks)
+    return Page(title=title, kicker=_KICKER.format(kind), lead=[lead], sections=[section])
