@@ -111,7 +111,7 @@ class Items:
 
 
 @runtime_checkable
-class Knapsack(Protocol[D_co]):
+class Knapsack(Problem[D], Protocol[D]):
     """Choose items under one capacity. Solver: ``core``. Proof: dual + tree.
 
     The cost of a choice is minus its value.
@@ -120,7 +120,7 @@ class Knapsack(Protocol[D_co]):
     def items(self) -> Items:
         """Values, weights and groups."""
 
-    def pack(self, chosen: NDArray[np.bool_]) -> D_co:
+    def pack(self, chosen: NDArray[np.bool_]) -> D:
         """The decision that takes the items of a mask (n,)."""
 
 
@@ -166,7 +166,7 @@ class Model(Generic[D]):
 
 
 @runtime_checkable
-class Convex(Protocol[D]):
+class Convex(Problem[D], Protocol[D]):
     """A reference model in CVXPY. Solver: ``cvxpy``."""
 
     def model(self) -> Model[D]:
@@ -183,7 +183,7 @@ class Program(Generic[D]):
 
 
 @runtime_checkable
-class Mixed(Protocol[D]):
+class Mixed(Problem[D], Protocol[D]):
     """A reference model in Pyomo. Solver: ``mip`` (HiGHS). Proof: tree, the solver's word."""
 
     def program(self) -> Program[D]:
@@ -191,10 +191,10 @@ class Mixed(Protocol[D]):
 
 
 @runtime_checkable
-class Enumerable(Protocol[D_co]):
+class Enumerable(Problem[D], Protocol[D]):
     """Few enough candidates to try them all. Solver: ``enumerate``. Proof: enumeration."""
 
-    def candidates(self) -> Iterator[tuple[D_co, float]]:
+    def candidates(self) -> Iterator[tuple[D, float]]:
         """Decisions of which one is optimal, each with a lower bound of what its branch costs."""
 
 
