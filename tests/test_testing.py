@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import random
 import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,3 +230,9 @@ def test_lots_that_favour_numbers_are_told() -> None:
             return equal_share(network, np.argsort(lots), 3), memory
 
     assert "draws by number: a device is taken in" in findings_of(Loaded())
+
+
+def test_the_policy_of_the_example_is_sound() -> None:
+    example = Path(__file__).parent.parent / "examples" / "own_policy.py"
+    policy = runpy.run_path(str(example))["MostData"]
+    check_policy(policy(count=3))

@@ -13,6 +13,7 @@ from fl_opt.comparison.measures import Measure, Yardstick
 from fl_opt.comparison.statistics import Interval, bootstrap_interval, half_reached
 
 if TYPE_CHECKING:
+    from fl_opt.units import Floats
     from fl_opt.validation import Trace
 
 
@@ -82,7 +83,7 @@ def pair_row(
     shared = sorted(runs[0].keys() & runs[1].keys())
     ours, theirs = (np.array([measure.read(side[s], yard) for s in shared]) for side in runs)
     sign = -1.0 if measure.better == "lower" else 1.0
-    difference = ours - theirs
+    difference = _apart(ours, theirs)
     ahead = sign * difference
     horizon: float | None = None
     if measure.horizon is not None:
@@ -91,9 +92,16 @@ def pair_row(
         # a run that ended without the event is known to be later than all that happened till then
         ahead = np.where(ours <= ends[1], np.where(np.isnan(theirs), 1.0, ahead), ahead)
         ahead = np.where(theirs <= ends[0], np.where(np.isnan(ours), -1.0, ahead), ahead)
-        difference = np.fmin(ours, horizon) - np.fmin(theirs, horizon)
+        difference = _apart(np.fmin(ours, horizon), np.fmin(theirs, horizon))
     interval = bootstrap_interval(difference[np.isfinite(difference)], level)
     better, worse = int(np.sum(ahead > 0.0)), int(np.sum(ahead < 0.0))
     if not measure.better:
         better = worse = 0
     return PairRow(*names, measure, interval, better, worse, len(shared) - better - worse, horizon)
+
+
+def _apart(one: Floats, two: Floats) -> Floats:
+    """Their difference, and nothing where only the order of a summation differs."""
+    difference = one - two
+    rounding = 1e-12 * np.fmax(np.abs(one), np.abs(two))
+    return np.where(np.abs(difference) <= rounding, 0.0, difference)
