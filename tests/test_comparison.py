@@ -506,7 +506,7 @@ def test_the_map_finds_the_known_regimes() -> None:
     }
     assert verdict["best", 0.6, 3e5] == "better"
     assert len(found.to_frame()) == 8
-    assert str(found).count("+") >= 2  # the legend and one cell
+    assert str(found).count("+") >= 2  # the legend and a cell
 
 
 def test_serving_the_same_devices_with_less_energy_shows_in_energy_alone() -> None:

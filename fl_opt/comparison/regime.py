@@ -167,7 +167,8 @@ class RegimeMap:
     def __str__(self) -> str:
         """For each policy a table of verdicts, deadlines down and bands across."""
         signs = {"better": "+", "worse": "-", "nothing": "0", "unclear": "?"}
-        lines = [f"{self.quantity} against {self.policies[0]}: + better, - worse, 0 nothing, ? unclear"]
+        legend = "+ better, - worse, 0 nothing, ? unclear"
+        lines = [f"{self.quantity} against {self.policies[0]}: {legend}"]
         for name in self.policies[1:]:
             lines.append(f"{name}: deadline [s] down, band [Hz] across")
             lines.append(" " * 10 + "".join(f"{band:>10.3g}" for band in self.bands_hz))
