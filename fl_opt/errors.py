@@ -76,6 +76,17 @@ class Infeasible(Exception):
         return _rebuild, (self.reason, self.constraint, self.devices, self.relaxations)
 
 
+class SolverFailure(RuntimeError):
+    """A solver ended with neither a decision nor a proof that there is none."""
+
+    def __init__(self, solver: str, reason: str, cure: str) -> None:
+        self.solver, self.reason, self.cure = solver, reason, cure
+        super().__init__(f"{solver} gave no answer: {reason}; {cure}")
+
+    def __reduce__(self) -> tuple[type[SolverFailure], tuple[str, str, str]]:
+        return type(self), (self.solver, self.reason, self.cure)
+
+
 def _rebuild(
     reason: str,
     constraint: str,
