@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fl_opt import Allocation, Infeasible, InvalidInput, Network, Outcome, Round, policies
 from fl_opt.allocation import use
+from fl_opt.errors import SolverFailure
 from fl_opt.policies import (
     BestChannel,
     BestUpdateNorm,
@@ -388,6 +389,17 @@ def test_an_infeasible_round_falls_back_where_asked() -> None:
     helper = BestChannel(deadline_s=1.5)
     policy = Optimised(partial(MinEnergy, deadline_s=1.5), fallback=helper)
     assert np.array_equal(decide(policy, network).selected, decide(helper, network).selected)
+
+
+def test_a_solver_that_fails_is_noted_and_not_hidden() -> None:
+    def broken(problem: Any, **options: Any) -> Any:
+        raise SolverFailure("price", "out of steps", "scale it")
+
+    policy = Optimised(partial(MinEnergy, deadline_s=1.5), solver=broken)
+    network = network_of(3, 4, gain=1e-10)
+    allocation, plan = policy.decide(round_of(network), policy.start(3, np.random.default_rng(0)))
+    assert not allocation.selected.any()
+    assert plan.note == "price gave no answer: out of steps; scale it"
 
 
 def test_signals_reach_the_problem_under_the_names_of_its_arguments() -> None:

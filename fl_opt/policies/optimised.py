@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Problem, Solution
-from fl_opt.errors import Infeasible, InvalidInput
+from fl_opt.errors import Infeasible, InvalidInput, SolverFailure
 from fl_opt.network import Network
 from fl_opt.policy import Policy, Round
 from fl_opt.solving import Solver, solve
@@ -61,11 +61,12 @@ class Optimised:
         For problems that serve everybody, such as ``MinEnergy``, which are infeasible as soon as
         one device is out of reach.
     fallback
-        A policy for rounds in which the problem is infeasible. None: nobody takes part in them.
+        A policy for rounds in which the problem is infeasible or the solver fails. None: nobody
+        takes part in them.
     time_limit_s
         Wall-clock limit of each solve [s].
 
-    An infeasible round is noted in the memory, with the reason. So is a decision that violates
+    Such a round is noted in the memory, with the reason. So is a decision that violates
     the problem's own constraints; it is used as it is, and the simulator measures what it does.
 
     >>> import functools, fl_opt
@@ -119,18 +120,23 @@ class Optimised:
                 self.formulate(part, **given),
                 self.solver,
                 time_limit_s=self.time_limit_s,
-                start=memory.warm,
+                # an answer about other devices is no start
+                start=memory.warm if self.among is None else None,
             )
-        except Infeasible as reason:
-            return self._without(round, dataclasses.replace(plan, note=f"infeasible: {reason}"))
+        except Infeasible as answer:
+            # its cures take long to compute and are of no use to a round
+            return self._without(round, plan, f"infeasible: {answer.reason}")
+        except SolverFailure as failure:
+            return self._without(round, plan, str(failure))
         broken = "; ".join(str(violation) for violation in solution.certificate.violation.values())
         plan = dataclasses.replace(
             plan, solution=solution, warm=solution, note=broken and f"violated {broken}"
         )
         return _widen(solution.allocation.to_round(part), chosen, network), plan
 
-    def _without(self, round: Round, plan: Plan) -> tuple[Allocation, Plan]:
+    def _without(self, round: Round, plan: Plan, note: str) -> tuple[Allocation, Plan]:
         """What happens in a round whose problem has no answer."""
+        plan = dataclasses.replace(plan, note=note)
         if self.fallback is None:
             return Allocation.none(round.network.size), plan
         allocation, memory = self.fallback.decide(round, plan.fallback)

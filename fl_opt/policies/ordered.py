@@ -43,8 +43,9 @@ class Ordered(abc.ABC):
         name = type(self).__name__
         if self.count is None and self.deadline_s is None:
             raise InvalidInput(name, "without seats", "count=, deadline_s= or both")
-        if self.count is not None and (int(self.count) != self.count or self.count < 1):
-            raise InvalidInput(f"{name}.count", self.count, "a whole number >= 1, or None")
+        whole = isinstance(self.count, int | np.integer) and self.count >= 1
+        if self.count is not None and not whole:
+            raise InvalidInput(f"{name}.count", repr(self.count), "a whole number >= 1, or None")
         if self.deadline_s is not None:
             number(f"{name}.deadline_s", self.deadline_s, open_low=True)
 
