@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fl_opt.units import quantity, unit_of
 
 SHOWN_DEVICES = 5
+Relaxations = Mapping[str, float | None]
 
 
 class InvalidInput(ValueError):
@@ -42,7 +43,8 @@ class Infeasible(Exception):
         (n,) indices of the devices that cannot meet it; all devices when they fail together.
     relaxations
         For each limit, by the name of its argument: the least value that cures the problem when
-        that limit alone is moved and the others stay; None where no value does.
+        that limit alone is moved and the others stay; None where no value does. Given as a mapping
+        or as a function that is called when somebody asks.
     reason
         One sentence with the numbers.
     """
@@ -53,12 +55,19 @@ class Infeasible(Exception):
         *,
         constraint: str,
         devices: Sequence[int] | NDArray[np.int_] = (),
-        relaxations: Mapping[str, float | None] | None = None,
+        relaxations: Relaxations | Callable[[], Relaxations] | None = None,
     ) -> None:
         self.reason, self.constraint = reason, constraint
         self.devices = np.asarray(devices, dtype=int)
-        self.relaxations = dict(relaxations or {})
+        self._relaxations = relaxations or {}
         super().__init__(reason)
+
+    @property
+    def relaxations(self) -> Relaxations:
+        """Cures by the name of the limit; computed on first use."""
+        if not isinstance(self._relaxations, Mapping):
+            self._relaxations = self._relaxations()
+        return self._relaxations
 
     def __str__(self) -> str:
         cures = [
@@ -91,6 +100,6 @@ def _rebuild(
     reason: str,
     constraint: str,
     devices: NDArray[np.int_],
-    relaxations: Mapping[str, float | None],
+    relaxations: Relaxations,
 ) -> Infeasible:
     return Infeasible(reason, constraint=constraint, devices=devices, relaxations=relaxations)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import Excess, Problem, Proof
+from fl_opt.certificate import Excess, Problem, Proof, Solution
 from fl_opt.units import Floats
 
 if TYPE_CHECKING:
@@ -92,6 +92,41 @@ class Attainable(Problem[Any], Protocol[D_co]):
 
     def prices(self, cost: float) -> Mapping[str, float | Floats | None]:
         """Shadow prices at an attained cost that is nearly the least."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """`value` + `slope` (x - `at`) is at most the optimal cost at any x."""
+
+    at: float
+    value: float
+    slope: float
+
+
+@runtime_checkable
+class Nested(Problem[Any], Protocol):
+    """Convex in one number x > 0 on top of a problem that is easy once x is fixed.
+
+    Solver: ``nested``. Proof: dual. The larger x, the easier the inner problem is to meet.
+    """
+
+    def span(self) -> tuple[float, float]:
+        """An x below which nothing is feasible, proven, and a larger one to try first."""
+
+    def inner(self, x: float) -> Priced[Any]:
+        """The problem at x; its decision is the whole's."""
+
+    def refuted(self, x: float) -> bool:
+        """Whether floating point proves that the inner problem at x is infeasible."""
+
+    def reach(self, cost: float) -> float:
+        """An x above which every decision costs more than `cost`."""
+
+    def line(self, x: float, solution: Solution[Any], reach: float) -> Line:
+        """A supporting line at x, true in floating point for every x up to `reach`."""
+
+    def prices(self, x: float, solution: Solution[Any]) -> Mapping[str, float | Floats | None]:
+        """Shadow prices at the optimum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,10 +334,12 @@ __all__ = [
     "Excess",
     "Items",
     "Knapsack",
+    "Line",
     "Matching",
     "Mixed",
     "MixedConvex",
     "Model",
+    "Nested",
     "Optimum",
     "Priced",
     "PricedChoice",

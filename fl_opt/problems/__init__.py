@@ -2,5 +2,6 @@
 
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
+from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
 
 __all__ = [name for name, value in globals().items() if isinstance(value, type)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -58,7 +59,10 @@ def require_feasible(uplink: Uplink) -> None:
             f"{quantity(network.band_hz, 'Hz')}"
         )
     raise Infeasible(
-        reason, constraint=constraint, devices=devices, relaxations=relaxations(uplink)
+        reason,
+        constraint=constraint,
+        devices=devices,
+        relaxations=functools.partial(relaxations, uplink),
     )
 
 

@@ -98,7 +98,7 @@ class Point:
 def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
     """Best point at `price` [J/Hz], and the derivative of ln b to ln price.
 
-    `floor` is the least bandwidth; `warm` (2, n) holds ln(t/u) and ln x of an earlier call at a near
+    `floor` is the least bandwidth; `warm` (2, n) holds ln(t/u) and ln x of a call at a near
     price (NaN where there is none) and is updated in place.
 
     Limits are put on in the order in which convexity allows: the box of u, then p_max, then the

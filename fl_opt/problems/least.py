@@ -1,4 +1,4 @@
-"""The least bandwidth with which a device can take part, b_k(T, E_k), and proof that it is least."""
+"""The least bandwidth with which a device can take part, b_k(T, E_k), with its proof."""
 
 from __future__ import annotations
 

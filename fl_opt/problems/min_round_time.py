@@ -26,17 +26,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fl_opt import physics
 from fl_opt.allocation import Allocation, use
 from fl_opt.certificate import Excess
-from fl_opt.errors import Infeasible, InvalidInput, device_list
+from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._feasibility import shortage
+from fl_opt.problems._horizon import require_possible, shortest_s
 from fl_opt.problems._limits import device_excess
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Attempt
-from fl_opt.units import Floats, quantity
+from fl_opt.units import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,58 +83,9 @@ class MinRoundTime:
 
         Raises ``Infeasible`` for devices that no round is long enough for.
         """
-        self._require_possible()
-        network = self.network
-        with np.errstate(divide="ignore", invalid="ignore"):
-            heat = physics.training_energy_j(
-                network.capacitance, network.cycles, network.cpu_min_hz
-            )
-            floor = physics.least_upload_energy_j(
-                network.upload_bit, network.gain, network.noise_w_hz
-            )
-            upload = np.where(floor > 0.0, floor / network.power_max_w, 0.0)
-            # energy alone limits the clock: kappa C f^2 <= E - floor
-            clock = np.sqrt((network.energy_j - floor) / (network.capacitance * network.cycles))
-            clock = np.where(heat > 0.0, np.fmin(clock, network.cpu_max_hz), network.cpu_max_hz)
-        low = float(np.max(physics.training_s(network.cycles, clock) + upload)) * (1.0 - 16.0 * EPS)
-        low = max(low, 1e-300)
+        require_possible(self.network)
+        low = shortest_s(self.network)
         return low, 2.0 * low
-
-    def _require_possible(self) -> None:
-        network = self.network
-        sends = network.upload_bit > 0.0
-        heat = physics.training_energy_j(network.capacitance, network.cycles, network.cpu_min_hz)
-        floor = physics.least_upload_energy_j(network.upload_bit, network.gain, network.noise_w_hz)
-        dead = sends & ((network.gain == 0.0) | (network.power_max_w == 0.0))
-        if dead.any():
-            k = int(np.flatnonzero(dead)[0])
-            what = "gain" if network.gain[k] == 0.0 else "power_max_w"
-            raise Infeasible(
-                f"device {k} has {what} 0 and cannot upload, however long the round "
-                f"({device_list(np.flatnonzero(dead))})",
-                constraint="power_max",
-                devices=np.flatnonzero(dead),
-                relaxations={"energy_j": None, "band_hz": None},
-            )
-        poor = np.where(sends, network.energy_j <= heat + floor, network.energy_j < heat)
-        if poor.any():
-            k = int(np.flatnonzero(poor)[0])
-            needed = float(np.max((heat + floor)[poor])) * (1.0 + 1e-9)
-            raise Infeasible(
-                f"device {k} needs more than {quantity((heat + floor)[k], 'J')} to train at its "
-                f"slowest clock and upload, however long the round; energy_j is "
-                f"{quantity(network.energy_j[k], 'J')} ({device_list(np.flatnonzero(poor))})",
-                constraint="energy",
-                devices=np.flatnonzero(poor),
-                relaxations={"energy_j": needed, "band_hz": None, "power_max_w": None},
-            )
-        if network.band_hz == 0.0 and sends.any():
-            raise Infeasible(
-                "band_hz is 0 Hz and nothing can be uploaded; any band cures it",
-                constraint="band",
-                devices=np.flatnonzero(sends),
-                relaxations={"band_hz": 1.0, "energy_j": None, "power_max_w": None},
-            )
 
     def attain(self, cost: float) -> Attempt[Allocation]:
         """Whether all devices fit the band in a round of `cost` seconds."""

@@ -37,14 +37,21 @@ class Multipliers:
 
 
 def tangent(
-    part: Slice, point: Point, price: float, weight: float, least: Floats | float = 0.0
+    part: Slice,
+    point: Point,
+    price: float,
+    weight: float,
+    least: Floats | float = 0.0,
+    latest: float | None = None,
 ) -> Multipliers:
     """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
 
     From weak duality and the tangent plane at `point`: true at any point, price and multipliers,
     tight at the best ones. `least` is a proven lower bound of the bandwidth. `price` must be at
     least the marginal value of band of every device (`own_price`), so that the plane slopes
-    upward in b. Every rounding error of the evaluation is taken off.
+    upward in b. With `latest` the plane, sloping by -`time` in the deadline, holds for every
+    deadline up to that, provided that `least` does. Every rounding error of the evaluation is
+    taken off.
 
     Where the energy limit leaves nearly nothing for the upload, its multiplier and with it the
     rounding is huge; no multiplier and the least bandwidth then give the better bound.
@@ -65,18 +72,20 @@ def tangent(
         some = np.where(full, np.clip(both, 0.0, spare / t), spare / t)
         on_energy = np.where(hot, some, 0.0)
         on_power = np.where(full, np.maximum(spare - on_energy * t, 0.0), 0.0)
-        early = np.maximum(part.deadline - part.train_high, 0.0)
+        horizon = part.deadline if latest is None else np.maximum(part.deadline, latest)
+        slowest = np.minimum(part.train_high, horizon)
 
         def plane(on_energy: Floats | float, on_power: Floats | float) -> tuple[Floats, Floats]:
             whole = weight + on_energy
             pull = whole * (push - save) - on_power * steep
-            loss = np.maximum(np.where(pull > 0.0, t - early, t - part.upload_high) * pull, 0.0)
+            room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
+            loss = np.maximum(room * pull, 0.0)
             rest = np.maximum(price - part.noise * g * (whole * t + on_power), 0.0)
             value = weight * energy + price * b - loss - rest * np.maximum(b - least, 0.0)
             value += np.where(hot, on_energy * (energy - part.energy), 0.0)
             value += np.where(full, on_power * (power - part.power), 0.0)
             size = whole * energy + on_power * power + price * b
-            turn = part.deadline * (whole * (push + save) + on_power * steep)
+            turn = horizon * (whole * (push + save) + on_power * steep)
             return value - EPS * (24.0 + 8.0 * x) * (size + turn), pull
 
         value, pull = plane(on_energy, on_power)

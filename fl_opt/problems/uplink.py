@@ -197,11 +197,17 @@ class Uplink:
 
         return Point(*self._map(answer, 3))
 
-    def multipliers(self, price: float, point: Point, weight: float = 1.0) -> Multipliers:
-        """Tangent-plane bounds of min weight x energy + price x bandwidth, device by device."""
+    def multipliers(
+        self, price: float, point: Point, weight: float = 1.0, latest_s: float | None = None
+    ) -> Multipliers:
+        """Tangent-plane bounds of min weight x energy + price x bandwidth, device by device.
+
+        With `latest_s` they hold, sloping by their `time`, for every common deadline up to that.
+        """
 
         def answer(index: slice) -> tuple[Floats, ...]:
-            found = tangent(self.part[index], point[index], price, weight, self._least[1][index])
+            least = self._least[1][index] if latest_s is None else 0.0
+            found = tangent(self.part[index], point[index], price, weight, least, latest_s)
             return found.value, found.energy, found.power, found.time, found.pull
 
         return Multipliers(*self._map(answer, 5))
@@ -210,6 +216,18 @@ class Uplink:
         """(n,) energy that one more hertz would save each device [J/Hz]."""
         (price,) = self._map(lambda index: (own_price(self.part[index], point[index]),), 1)
         return price
+
+    def best_reply(self, price: float) -> tuple[Point, float]:
+        """The best point at `price` and a price at which tangent planes there slope upward.
+
+        At an infinite price everybody has the least bandwidth.
+        """
+        if math.isinf(price):
+            point = self.floor
+            price = float(-self.at(point.b)[2].min())
+        else:
+            point = self.respond(price).point
+        return point, max(price, float(self.own_price(point).max()) * (1.0 + 32.0 * EPS))
 
     def limit_prices(self, point: Point, found: Multipliers) -> dict[str, Floats]:
         """(K,) shadow prices of each device's own limits, from its multipliers at `point`."""
