@@ -19,7 +19,8 @@ from fl_opt.cli.solve import solve
     cls=Shell,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 2 wrong usage or invalid input; 3 infeasible, with the reason and "
-    "what would cure it; 4 graded, not passed; 130 interrupted, what was finished is kept.",
+    "what would cure it; 4 graded, not passed; 5 a solver gave up without an answer; "
+    "130 interrupted, what was finished is kept.",
 )
 @click.version_option(fl_opt.__version__, prog_name="fl-opt")
 def main() -> None:

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import click
 
-from fl_opt.errors import Infeasible, InvalidInput
+from fl_opt.errors import Infeasible, InvalidInput, SolverFailure
 
-INVALID, INFEASIBLE, NOT_PASSED, INTERRUPTED = 2, 3, 4, 130
+INVALID, INFEASIBLE, NOT_PASSED, NO_ANSWER, INTERRUPTED = 2, 3, 4, 5, 130
 """Exit codes beside 0, done. 1 is left to defects of ours, which show their traceback."""
 
 
@@ -32,6 +32,12 @@ class Impossible(Refusal):
     exit_code = INFEASIBLE
 
 
+class Unanswered(Refusal):
+    """A solver found neither a decision nor a proof that there is none."""
+
+    exit_code = NO_ANSWER
+
+
 class Stopped(Refusal):
     """Ctrl-C."""
 
@@ -48,6 +54,8 @@ class Shell(click.Group):
             raise Refusal(str(error)) from None
         except Infeasible as error:
             raise Impossible(f"infeasible ({error.constraint}): {error}") from None
+        except SolverFailure as error:
+            raise Unanswered(str(error)) from None
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:
