@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_opt import Allocation, Infeasible, InvalidInput, Network, Outcome, Round, policies
+from fl_opt import (
+    Allocation,
+    Infeasible,
+    InvalidInput,
+    Network,
+    Outcome,
+    Round,
+    Scenario,
+    Workload,
+    policies,
+)
 from fl_opt.allocation import use
 from fl_opt.errors import SolverFailure
 from fl_opt.policies import (
@@ -28,7 +40,9 @@ from fl_opt.policies import (
 from fl_opt.policies.seats import clock_hz, equal_share, fill_band
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink
+from fl_opt.scenario import names
 from fl_opt.testing import check_policy
+from fl_opt.validation import measure
 
 TOLERANCE = 1e-12
 
@@ -88,6 +102,23 @@ def test_every_rule_keeps_the_contract(policy: Any, symmetric: bool) -> None:
 
 def test_every_exported_rule_is_tried_above() -> None:
     assert {type(policy).__name__ for policy, _ in EVERY_RULE} == set(policies.__all__)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_rule_can_be_carried_out_in_every_shipped_scenario(name: str) -> None:
+    if name == "melbourne" and "FL_OPT_DATA" not in os.environ:
+        pytest.skip("the sites of Melbourne are read from FL_OPT_DATA, which is not set")
+    scenario = Scenario.named(name)
+    workload = Workload(cycles=5e7, upload_bit=2e5, samples=scenario.data_sizes)
+    networks = list(islice(scenario.rounds(np.random.default_rng(3), workload), 2))
+    for policy, _ in EVERY_RULE:
+        last, rng = None, np.random.default_rng(0)
+        signals = {"update_norm": rng.random(scenario.size)}
+        memory = policy.start(scenario.size, rng)
+        for index, network in enumerate(networks):
+            allocation, memory = policy.decide(Round(network, index, rng, last, signals), memory)
+            last = measure(network, allocation, rng)  # refuses what no radio can carry out
+            assert np.array_equal(last.arrived, allocation.selected), policy
 
 
 # two independent methods agree
@@ -367,8 +398,14 @@ def test_optimised_among_states_the_problem_for_the_chosen_alone() -> None:
         return MinEnergy(part, deadline_s=1.5)
 
     policy = Optimised(formulate, among=chooser)
-    allocation = decide(policy, network)
+    plan = policy.start(6, np.random.default_rng(0))
+    allocation, plan = policy.decide(round_of(network), plan)
     chosen = decide(chooser, network).selected
+    assert plan.solution is not None
+    assert plan.solution.allocation is allocation
+    price = plan.solution.prices["deadline"]
+    assert isinstance(price, np.ndarray)
+    assert np.array_equal(np.isfinite(price), chosen)
     assert np.array_equal(allocation.selected, chosen)
     assert np.array_equal(seen[0].gain, network.gain[chosen])
     assert np.all(use(network, allocation).finish_s <= 1.5 * (1.0 + TOLERANCE))
@@ -382,6 +419,19 @@ def test_an_infeasible_round_is_empty_and_noted() -> None:
     assert plan.solution is None
     assert plan.note.startswith("infeasible: ")
     assert "1" in plan.note
+
+
+def test_an_infeasible_choice_names_the_devices_by_their_own_numbers() -> None:
+    network = network_of(4, 4, gain=[0.0, 1e-10, 0.0, 1e-10], samples=1.0)
+
+    class Blind(BestChannel):
+        def decide(self, round: Round, memory: Any) -> tuple[Allocation, Any]:
+            half = np.arange(round.network.size) >= 2
+            return Allocation(selected=half, bandwidth_hz=1.0, power_w=0.0, cpu_hz=0.0), memory
+
+    policy = Optimised(partial(MinEnergy, deadline_s=1.5), among=Blind(count=2))
+    _, plan = policy.decide(round_of(network), policy.start(4, np.random.default_rng(0)))
+    assert plan.note.startswith("infeasible among devices 2, 3, in their order: device 0")
 
 
 def test_an_infeasible_round_falls_back_where_asked() -> None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Problem, Solution
-from fl_opt.errors import Infeasible, InvalidInput, SolverFailure
-from fl_opt.network import Network
+from fl_opt.errors import Infeasible, InvalidInput, SolverFailure, device_list
+from fl_opt.policies.seats import Order
 from fl_opt.policy import Policy, Round
 from fl_opt.solving import Solver, solve
+from fl_opt.units import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,14 +125,20 @@ class Optimised:
             )
         except Infeasible as answer:
             # its cures take long to compute and are of no use to a round
-            return self._without(round, plan, f"infeasible: {answer.reason}")
+            where = f" among {device_list(chosen)}, in their order" if self.among else ""
+            return self._without(round, plan, f"infeasible{where}: {answer.reason}")
         except SolverFailure as failure:
             return self._without(round, plan, str(failure))
         broken = "; ".join(str(violation) for violation in solution.certificate.violation.values())
+        allocation = solution.allocation.to_round(part)
+        if self.among is not None:
+            allocation = _widen(allocation, chosen, network.size)
+            prices = {name: _among(p, chosen, network.size) for name, p in solution.prices.items()}
+            solution = dataclasses.replace(solution, allocation=allocation, prices=prices)
         plan = dataclasses.replace(
             plan, solution=solution, warm=solution, note=broken and f"violated {broken}"
         )
-        return _widen(solution.allocation.to_round(part), chosen, network), plan
+        return allocation, plan
 
     def _without(self, round: Round, plan: Plan, note: str) -> tuple[Allocation, Plan]:
         """What happens in a round whose problem has no answer."""
@@ -143,15 +149,21 @@ class Optimised:
         return allocation, dataclasses.replace(plan, fallback=memory)
 
 
-def _widen(part: Allocation, chosen: NDArray[np.int_], network: Network) -> Allocation:
-    """The decision for some devices as one for all; the others do not take part."""
-    if part.size == network.size:
-        return part
+def _widen(part: Allocation, chosen: Order, size: int) -> Allocation:
+    """The decision for some devices as one for all `size`; the others do not take part."""
     wide: dict[str, Any] = {}
     for item in dataclasses.fields(part):
         value = getattr(part, item.name)
         if isinstance(value, np.ndarray):
-            full = np.zeros(network.size, dtype=value.dtype)
-            full[chosen] = value
-            wide[item.name] = full
+            wide[item.name] = np.zeros(size, dtype=value.dtype)
+            wide[item.name][chosen] = value
     return part.replace(**wide)
+
+
+def _among(price: float | Floats | None, chosen: Order, size: int) -> float | Floats | None:
+    """A price per chosen device as one per device; NaN where the problem did not ask."""
+    if not isinstance(price, np.ndarray):
+        return price
+    wide = np.full(size, np.nan)
+    wide[chosen] = price
+    return wide
