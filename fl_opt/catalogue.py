@@ -73,8 +73,11 @@ def solvers_of(formulation: type) -> list[str]:
 
 
 def _members(protocol: type) -> set[str]:
-    """What a Protocol asks for: its methods and its annotated attributes."""
-    names = {*vars(protocol), *vars(protocol).get("__annotations__", {})}
+    """What a Protocol asks for, its bases included: methods and annotated attributes."""
+    names: set[str] = set()
+    for base in protocol.__mro__:
+        if base.__module__ != "typing":
+            names |= {*vars(base), *vars(base).get("__annotations__", {})}
     return {name for name in names if not name.startswith("_")}
 
 

@@ -13,6 +13,7 @@ import pytest
 import fl_opt.policies
 import fl_opt.problems
 from fl_opt.catalogue import formulations
+from fl_opt.solving import SOLVERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fl_opt"
@@ -124,6 +125,13 @@ def test_a_formulation_has_its_page_and_its_test(name: str) -> None:
     module = formulations()[name].__module__.rsplit(".", 1)[1]
     assert (ROOT / "docs" / "formulations" / f"{module}.md").is_file()
     assert (ROOT / "tests" / f"test_{module}.py").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_the_manual_knows_a_solver_and_its_structure(name: str) -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if f"| `{SOLVERS[name].needs.__name__}` |" in line]
+    assert any(f"| {name} |" in row for row in rows)
 
 
 def test_rooms_export_what_exists() -> None:

@@ -18,6 +18,7 @@ from fl_opt.catalogue import formulations, methods, rules, scenarios, solvers_of
 from fl_opt.cli import main
 from fl_opt.cli.arms import read_arm
 from fl_opt.cli.solve import parameter_help
+from fl_opt.errors import SolverFailure
 from fl_opt.solving import SOLVERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +136,15 @@ def test_an_impossible_budget_is_an_answer(cell: Path) -> None:
     assert answer["devices"] == [0, 1, 2]
     cure = answer["relaxations"]["deadline_s"]
     assert run(*arguments[:-1], cure).exit_code == 0
+
+
+def test_a_solver_that_gives_up_is_no_defect(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*arguments: Any) -> None:
+        raise SolverFailure("price", "it is tired", "try another solver")
+
+    monkeypatch.setattr(sys.modules["fl_opt.cli.solve"], "solve_problem", give_up)
+    text = refused(run("solve", "MinEnergy", "--network", cell, "--deadline-s", 1), 5)
+    assert "price gave no answer: it is tired" in text
 
 
 @pytest.mark.parametrize(
