@@ -35,7 +35,8 @@ def main() -> None:
         report = stop.report
     report.to_html("report.html")
     rows = report.paired_table()
-    print(rows[rows.measure == "time_to_target_s"].to_string())
+    columns = ["arm", "value", "low", "high", "better", "worse", "undecided"]
+    print(rows.loc[rows.measure == "time_to_target_s", columns].to_string(index=False))
     print(report.method())
 
     workload = fl_opt.FedAvg().workload(task.load(0, scenario.data_sizes))
