@@ -1,31 +1,31 @@
-"""Run every benchmark, or those that are named::
+"""Run every benchmark, or those that are named, each in a process of its own::
 
     python -m benchmarks [NAME ...]
 
-A benchmark is a module of this folder with a `main()`, which prints what it measured.
+A benchmark is a script of this folder that prints what it measured.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import subprocess
 import sys
 from pathlib import Path
 
 
-def main() -> None:
-    """Run the benchmarks named on the command line; all of them where none is."""
-    found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    known = [name for name in found if not name.startswith("_")]
-    unknown = set(sys.argv[1:]) - set(known)
+def main() -> int:
+    """Run the benchmarks named on the command line, all of them where none is; worst status."""
+    folder = Path(__file__).parent
+    known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    unknown = sorted(set(sys.argv[1:]) - set(known))
     if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    worst = 0
     for name in sys.argv[1:] or known:
-        module = importlib.import_module(f"benchmarks.{name}")
-        if hasattr(module, "main"):
-            print(f"\n== {name}: {(module.__doc__ or '').strip().partition(chr(10))[0]}")
-            module.main()
+        print(f"\n== {name}", flush=True)
+        worst = max(worst, subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]))
+    return worst
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,3 +26,7 @@ def main() -> None:
     print(f"import numpy   {1e3 * numpy_s:7.1f} ms, median of {RUNS}")
     print(f"import fl_opt  {1e3 * ours_s:7.1f} ms")
     print(f"ratio          {ratio:7.2f}, median of pairs; at most 4 is promised")
+
+
+if __name__ == "__main__":
+    main()
