@@ -81,7 +81,7 @@ class Core:
         packing = _Packing(options_of(items), self.gap)
         packing.run(Effort(self.width, self.states, until_s))
         decision = problem.pack(packing.mask(items.value.size))
-        certificate = verify(problem, decision, bound=-packing.bound, proof="dual + tree")
+        certificate = verify(problem, decision, bound=0.0 - packing.bound, proof="dual + tree")
         return Solution(decision, certificate, {}, "core", time.perf_counter() - began)
 
 
