@@ -30,7 +30,7 @@ from fl_opt.report.scales import log_axis, scale_of
 from fl_opt.units import Floats, quantity
 
 _GOOD, _BAD = "arm1", "arm2"
-_DEEPEST = 0.62
+_DEEPEST = 0.5
 """Opacity of the strongest cell of a map: the number written on it stays readable."""
 
 

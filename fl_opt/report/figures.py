@@ -166,7 +166,8 @@ def forest(
         if math.isfinite(low) and math.isfinite(high):
             axes.plot([low, high], [i, i], color=row.look.colour, solid_capstyle="butt", lw=2.2)
         axes.plot(centre, i, color=row.look.colour, marker=row.look.marker, markersize=6.0)
-        told.append(f"{row.name}: {centre:.3g} ({low:.3g} to {high:.3g}) {unit_shown}".rstrip())
+        ends_told = f" ({low:.3g} to {high:.3g})" if math.isfinite(low + high) else ""
+        told.append(f"{row.name}: {centre:.3g}{ends_told} {unit_shown}".rstrip())
     axes.axvline(0.0, color=INK, linewidth=0.8)
     reach = float(np.abs(ends[np.isfinite(ends)]).max(initial=0.0)) / divisor * 1.12 or 1.0
     axes.set_xlim(-reach, reach)

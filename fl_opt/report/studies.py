@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fl_opt.report import charts
-from fl_opt.report.ink import look
-from fl_opt.report.page import Block, Cell, Gallery, Notes, Page, Section, Table
+from fl_opt.report.ink import Picture, look
+from fl_opt.report.page import Block, Cell, Gallery, Page, Section, Table
 from fl_opt.report.scales import sci
-from fl_opt.units import Floats, quantity
+from fl_opt.units import Floats, bare_name, quantity
 
 if TYPE_CHECKING:
     from fl_opt.comparison.regime import RegimeMap
@@ -101,50 +103,61 @@ def sensitivity(title: str, found: Sensitivity) -> Page:
 
 def regime(title: str, found: RegimeMap) -> Page:
     """Where policies are worth something against the first, over deadlines and bands."""
-    pictures, rows = [], []
-    for index, policy in enumerate(found.policies[1:], 1):
-        some = [cell for cell in found.cells if cell.policy == policy]
-        shape = (found.deadlines_s.size, found.bands_hz.size)
-        sign = 1.0 if found.better == "higher" else -1.0
-        gain = sign * np.array([cell.interval.value for cell in some]).reshape(shape).T
-        base = np.abs(np.array([cell.baseline for cell in some])).reshape(shape).T
-        verdict = np.array([cell.verdict for cell in some]).reshape(shape).T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = gain / base
-        pictures.append(
-            charts.regime_map(
-                f"regime-{index}",
-                policy,
-                found.deadlines_s,
-                found.bands_hz,
-                np.where(np.isfinite(share), share, np.nan),
-                (verdict == "better") | (verdict == "worse"),
-                text=[[_per_cent(part) for part in line] for line in share],
-                caption=f"{found.quantity.replace('_', ' ')} gained on {found.policies[0]}, in "
-                "per cent of what that has. Coloured where it is better or worse for certain and "
-                "by enough to matter.",
-            )
-        )
-        rows.append((policy, [Cell(str((verdict == word).sum())) for word in _VERDICTS]))
-    table = Table("Pairs of deadline and band", "policy", list(_VERDICTS), rows)
-    blocks: list[Block] = [Gallery(pictures), table]
-    zero = int((found.values[0] == 0.0).all(axis=-1).sum())
-    if zero:
-        blocks.append(
-            Notes([f"At {zero} pairs {found.policies[0]} has nothing at all: no part can be told."])
-        )
-    best = max((int(row[1][0].text) for row in rows), default=0)
-    pairs = found.deadlines_s.size * found.bands_hz.size
+    shape = (found.deadlines_s.size, found.bands_hz.size)
+    verdicts = {
+        policy: np.array([c.verdict for c in found.cells if c.policy == policy]).reshape(shape).T
+        for policy in found.policies[1:]
+    }
+    counts = {
+        policy: [int((some == word).sum()) for word in _VERDICTS]
+        for policy, some in verdicts.items()
+    }
+    pictures = [
+        _regime_picture(found, policy, f"regime-{index}", some)
+        for index, (policy, some) in enumerate(verdicts.items())
+    ]
+    table = Table(
+        "Pairs of deadline and band, of each kind",
+        "policy",
+        _VERDICTS,
+        [(policy, [Cell(str(n)) for n in some]) for policy, some in counts.items()],
+    )
+    lead = "; ".join(
+        f"{policy} is better at {some[0]} and worse at {some[1]}" for policy, some in counts.items()
+    )
     return _page(
         "regime map",
         title,
-        f"Against {found.policies[0]} the most useful policy is better at {best} of {pairs} pairs "
-        "of deadline and band.",
-        blocks,
+        f"Of {found.deadlines_s.size * found.bands_hz.size} pairs of deadline and band, against "
+        f"{found.policies[0]}: {lead}.",
+        [Gallery(pictures), table],
+    )
+
+
+def _regime_picture(found: RegimeMap, policy: str, name: str, verdict: NDArray[np.str_]) -> Picture:
+    """One policy's map; `verdict` (bands, deadlines)."""
+    some = [cell for cell in found.cells if cell.policy == policy]
+    sign = 1.0 if found.better == "higher" else -1.0
+    gain = sign * np.array([cell.interval.value for cell in some])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (gain / np.abs([cell.baseline for cell in some])).reshape(verdict.T.shape).T
+    return charts.regime_map(
+        name,
+        policy,
+        found.deadlines_s,
+        found.bands_hz,
+        np.clip(share, -1.0, 1.0),
+        (verdict == "better") | (verdict == "worse"),
+        text=[[_per_cent(part) for part in line] for line in share],
+        caption=f"Gain in {bare_name(found.quantity).replace('_', ' ')} over {found.policies[0]}, "
+        "in per cent of what that has. Coloured where it is better or worse for certain and by "
+        "enough to matter; a dash could not be measured.",
     )
 
 
 def _per_cent(part: float) -> str:
+    if math.isinf(part):
+        return "∞" if part > 0.0 else "−∞"
     text = f"{100.0 * part:+.0f}"
     return "0" if text in ("+0", "-0") else text.replace("-", "−")
 
