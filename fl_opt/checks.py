@@ -66,12 +66,14 @@ def vector(
         raise InvalidInput(
             f"{where}.shape", array.shape, f"({size},), a value per device, or one value for all"
         )
-    bad = np.isnan(array) | (array < low) | (array > high)
-    if open_low:
-        bad |= array == low
-    if finite:
-        bad |= np.isinf(array)
-    if bad.any():
+    least, most = (array.min(), array.max()) if array.size else (low, low)
+    fine = (least > low if open_low else least >= low) and most <= high
+    if array.size and not (fine and (not finite or (least > -math.inf and most < math.inf))):
+        bad = np.isnan(array) | (array < low) | (array > high)
+        if open_low:
+            bad |= array == low
+        if finite:
+            bad |= np.isinf(array)
         k = int(np.flatnonzero(bad.ravel())[0])
         at = f"{where}[{k}]" if array.ndim else where
         unit = unit_of(where)

@@ -96,10 +96,13 @@ def growth_inverse(level: Floats) -> Floats:
     return v
 
 
-def marginal(v: Floats) -> Floats:
-    """(v - 1) exp(v) + 1 for v >= 0, to a few units in the last place; inf where it overflows."""
+def marginal(v: Floats, grown: Floats | None = None) -> Floats:
+    """(v - 1) exp(v) + 1 for v >= 0, to a few units in the last place; inf where it overflows.
+
+    `grown` is expm1(v), if that is at hand.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        grown = np.expm1(v)
+        grown = np.expm1(v) if grown is None else grown
         result = v * grown - (grown - v)
     small = v < _MARGINAL_SMALL
     if small.any():

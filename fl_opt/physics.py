@@ -95,6 +95,13 @@ def training_s(cycles: ArrayLike, cpu_hz: ArrayLike) -> Floats:
         return np.where(c > 0.0, c / f, 0.0)
 
 
+def cpu_hz(cycles: ArrayLike, training_s: ArrayLike) -> Floats:
+    """Clock that trains C cycles in a given time, C/u [cycle/s]; 0 for no work."""
+    c, u = _floats(cycles, training_s)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(c > 0.0, c / u, 0.0)
+
+
 def training_energy_j(capacitance: ArrayLike, cycles: ArrayLike, cpu_hz: ArrayLike) -> Floats:
     """Energy of local training, kappa C f^2 [J]."""
     kappa, c, f = _floats(capacitance, cycles, cpu_hz)

@@ -78,9 +78,13 @@ class Slice:
     def split(self, z: Floats) -> tuple[Floats, Floats]:
         """(t, u) at a coordinate, u kept inside its box."""
         with np.errstate(over="ignore"):
-            t, u = self.deadline / (1.0 + np.exp(-z)), self.deadline / (1.0 + np.exp(z))
-        inside = np.clip(u, self.train_low, self.train_high)
-        return np.where(inside == u, t, self.deadline - inside), inside
+            grown = np.exp(z)
+        u = self.deadline / (1.0 + grown)
+        inside = np.minimum(np.maximum(u, self.train_low), self.train_high)
+        # u exp(z) keeps the digits of a short upload, which T - u would lose
+        with np.errstate(over="ignore", invalid="ignore"):
+            t = np.where(inside == u, u * grown, self.deadline - inside)
+        return t, inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,36 +108,32 @@ def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Poin
     Limits are put on in the order in which convexity allows: the box of u, then p_max, then the
     least bandwidth.
     """
-    _free(part, price, warm)
-    t, u = part.split(np.where(part.train > 0.0, warm[0], np.inf))
+    slope = _free(part, price, warm)
+    t, u = part.split(warm[0])
     x = np.exp(warm[1])
-    boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high) | (part.train == 0.0))
+    boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high))
     if boxed.size:
-        x[boxed] = marginal_inverse(price / (part.noise[boxed] * t[boxed]))
+        x[boxed] = v = marginal_inverse(price / (part.noise[boxed] * t[boxed]))
+        with np.errstate(all="ignore"):
+            slope[boxed] = -marginal(v) / (v * v * np.exp(v))
     with np.errstate(all="ignore"):
-        grown = np.expm1(x)
-        q = x * x * (grown + 1.0) / np.maximum(x * grown - (grown - x), 0.5 * x * x)
-        share = u / part.deadline
-        det = share - q * (3.0 - share)
-        slope = (share * (q - 1.0) + 3.0 - 2.0 * share) / det
-        slope[boxed] = -1.0 / q[boxed]
         b = part.nats / (t * x)
-        over = np.flatnonzero(b * part.noise * grown > part.power)
+        over = np.flatnonzero(b * part.noise * np.expm1(x) > part.power)
     if over.size:
         t[over], u[over], b[over], slope[over] = _full_power(part[over], price)
-    below = ~(b > floor.b)
-    if below.any():
-        t, u = np.where(below, floor.t, t), np.where(below, floor.u, u)
-        b, slope = np.where(below, floor.b, b), np.where(below, 0.0, slope)
+    below = np.flatnonzero(~(b > floor.b))
+    if below.size:
+        t[below], u[below], b[below] = floor.t[below], floor.u[below], floor.b[below]
+        slope[below] = 0.0
     return Point(t, u, b), slope
 
 
-def _free(part: Slice, price: float, warm: Floats) -> None:
-    """Solve for ln(t/u) and ln x, in `warm`, without any limit.
+def _free(part: Slice, price: float, warm: Floats) -> Floats:
+    """Solve for ln(t/u) and ln x, in `warm`, without any limit; d ln b/d ln price.
 
     With M = price/n the conditions are marginal(x) = M/t and price a/(t^2 x) = 2 kappa C^3/u^3.
     In (ln(t/u), ln x) both are nearly linear: Newton, with its steps clipped. What has not
-    converged by then is bracketed.
+    converged by then is bracketed. Devices that do not train upload all the time.
     """
     z, log_x = warm
     with np.errstate(all="ignore"):
@@ -145,8 +145,10 @@ def _free(part: Slice, price: float, warm: Floats) -> None:
         z[cold] = 0.0
         half = np.exp(np.minimum(log_m[cold] + LN2, 690.0))
         log_x[cold] = np.log(marginal_inverse(half))
+    slope = np.zeros_like(z)
     todo: slice | NDArray[np.int_] = slice(None)
     if not part.train.all():
+        z[part.train == 0.0] = np.inf
         todo = np.flatnonzero(part.train > 0.0)
     for _ in range(40):
         z_now, log_now, wanted_m, wanted_d = z[todo], log_x[todo], log_m[todo], log_d[todo]
@@ -154,36 +156,48 @@ def _free(part: Slice, price: float, warm: Floats) -> None:
             fade = np.exp(-z_now)
             shrink = np.log1p(fade)
             share = fade / (1.0 + fade)
+            rest = 3.0 - share
             x = np.exp(log_now)
             grown = np.expm1(x)
-            g = np.maximum(x * grown - (grown - x), 0.5 * x * x)
+            square = x * x
+            g = np.maximum(x * grown - (grown - x), 0.5 * square)
             one = np.log(g) - shrink - wanted_m
             two = wanted_d - log_now - 3.0 * z_now - shrink
-            q = x * x * (grown + 1.0) / g
-            det = share - q * (3.0 - share)
-            step_x = ((3.0 - share) * one + share * two) / det
-            step_z = -(q * two + one) / det
-        z[todo] = np.clip(z_now + np.clip(step_z, -8.0, 8.0), -700.0, 700.0)
-        log_x[todo] = np.clip(log_now + np.clip(step_x, -1.5, 1.5), -40.0, 6.5)
+            q = square * (grown + 1.0) / g
+            det = 1.0 / (share - q * rest)
+            step_x = (rest * one + share * two) * det
+            step_z = (q * two + one) * det
+            slope[todo] = (share * (q - 3.0) + 3.0) * det
+        np.minimum(np.maximum(step_z, -8.0, out=step_z), 8.0, out=step_z)
+        np.minimum(np.maximum(step_x, -1.5, out=step_x), 1.5, out=step_x)
+        z[todo] = np.minimum(np.maximum(z_now - step_z, -700.0), 700.0)
+        log_x[todo] = np.minimum(np.maximum(log_now + step_x, -40.0), 6.5)
         rough = np.abs(step_x) + np.abs(step_z) > 3e-6
         count = np.count_nonzero(rough)
         if count == 0:
-            return
+            return slope
         if 2 * count < rough.size:
             todo = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
     left = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
+    z[left], log_x[left] = _bracketed(log_m[left], log_d[left])
+    return slope
+
+
+def _bracketed(log_m: Floats, log_d: Floats) -> tuple[Floats, Floats]:
+    """The same two equations as one, whose root is safe in a bracket."""
+
+    def level(z: Floats, index: NDArray[np.int_]) -> Floats:
+        return np.exp(np.clip(log_m[index] + np.log1p(np.exp(-z)), -690.0, 690.0))
 
     def late(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-        some = left[index]
         shrink, share = np.log1p(np.exp(-z)), 1.0 / (1.0 + np.exp(z))
-        x = marginal_inverse(np.exp(np.clip(log_m[some] + shrink, -690.0, 690.0)))
+        x = marginal_inverse(level(z, index))
         q = x * x * np.exp(x) / marginal(x)
-        return np.log(x) + 3.0 * z + shrink - log_d[some], 3.0 - share - share / q
+        return np.log(x) + 3.0 * z + shrink - log_d[index], 3.0 - share - share / q
 
-    wide = np.full(left.size, 700.0)
-    z[left] = increasing_root(late, -wide, wide, np.zeros(left.size))
-    shrink = np.log1p(np.exp(-z[left]))
-    log_x[left] = np.log(marginal_inverse(np.exp(np.clip(log_m[left] + shrink, -690.0, 690.0))))
+    wide = np.full(log_m.size, 700.0)
+    z = increasing_root(late, -wide, wide, np.zeros(log_m.size))
+    return z, np.log(marginal_inverse(level(z, np.arange(z.size))))
 
 
 def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floats]:
@@ -205,7 +219,7 @@ def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floa
         rise, level = growth_slope(v), growth(v)
         t = unit[index] * np.exp(level)
         u = np.maximum(some.deadline - t, some.train_low)
-        push = some.train / u**3
+        push = some.train / (u * u * u)
         push[some.train == 0.0] = 0.0
         nearly = -np.expm1(-v)
         value = np.log(push + some.power) + 2.0 * np.log(t) + np.log(nearly * v * rise)
@@ -276,7 +290,7 @@ def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
     with np.errstate(over="ignore", invalid="ignore"):
         grown, g = np.expm1(x), marginal(x)
         energy = part.heat(u) + t * b * part.noise * grown
-        push = np.where(part.train > 0.0, part.train / u**3, 0.0) - b * part.noise * g
+        push = np.where(part.train > 0.0, part.train / (u * u * u), 0.0) - b * part.noise * g
         held = np.where((t <= forced) & (push > 0.0), push * t / (x * (grown + 1.0) * b), 0.0)
         slope = -g * (part.noise * t + held)
     return Point(t, u, b), energy, slope

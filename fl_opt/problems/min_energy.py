@@ -91,14 +91,10 @@ class MinEnergy:
         return self.uplink.respond(price, start)
 
     def settle(self, response: Response) -> Allocation:
-        """Shift bandwidth above the least in proportion, so that the band is met."""
-        floor = self.uplink.floor
-        least = total(floor.b)
-        room = response.demand - least
-        if room <= 0.0:
-            return self.uplink.allocation(response.point)
-        share = max(self.supply - least, 0.0) / room * (1.0 - 8.0 * EPS)
-        return self.uplink.allocation(self.uplink.shifted(response.point, share))
+        """Shift bandwidth above the least so that the band is met."""
+        # a hair below the supply, since the sum is rounded
+        change = self.supply * (1.0 - 8.0 * EPS) - response.demand
+        return self.uplink.allocation(self.uplink.shifted(response.point, change))
 
     def dual(
         self, price: float, response: Response
@@ -111,9 +107,8 @@ class MinEnergy:
         uplink, point = self.uplink, response.point
         if not point.b.size:
             return uplink.idle_energy_j * (1.0 - 32.0 * EPS), {"band": 0.0}
-        slope = float(uplink.own_price(point).max()) * (1.0 + 32.0 * EPS)
-        found = uplink.multipliers(max(price, slope), point)
-        paid = max(price, slope) * self.supply
+        found = uplink.multipliers(price, point)
+        paid = max(price, float(found.own.max()) * (1.0 + 32.0 * EPS)) * self.supply
         rounding = EPS * (32.0 * (total(np.abs(found.value)) + uplink.idle_energy_j) + 4.0 * paid)
         bound = total(found.value) - paid + uplink.idle_energy_j - rounding
         tight = total(uplink.least_hz) >= self.supply * (1.0 - FEASIBLE)

@@ -24,12 +24,14 @@ _ACTIVE = 1e-6
 class Multipliers:
     """Tangent-plane bound of a Lagrangian and the multipliers behind it: arrays (n,).
 
+    `value` bounds min weight phi + price b at every price from `own` [J/Hz] upward.
     `energy` [-], `power` [J/W] and `time` [J/s] price the limits E, p_max and T of each device;
     `pull` [J/s] is what longer upload would still save: negative at the fastest clock, positive
     at the slowest.
     """
 
     value: Floats
+    own: Floats
     energy: Floats
     power: Floats
     time: Floats
@@ -47,11 +49,10 @@ def tangent(
     """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
 
     From weak duality and the tangent plane at `point`: true at any point, price and multipliers,
-    tight at the best ones. `least` is a proven lower bound of the bandwidth. `price` must be at
-    least the marginal value of band of every device (`own_price`), so that the plane slopes
-    upward in b. With `latest` the plane, sloping by -`time` in the deadline, holds for every
-    deadline up to that, provided that `least` does. Every rounding error of the evaluation is
-    taken off.
+    tight at the best ones. `least` is a proven lower bound of the bandwidth. The plane slopes
+    upward in b, and so is a bound, at prices of at least `own`. With `latest` the plane, sloping
+    by -`time` in the deadline, holds for every deadline up to that, provided that `least` does.
+    Every rounding error of the evaluation is taken off.
 
     Where the energy limit leaves nearly nothing for the upload, its multiplier and with it the
     rounding is huge; no multiplier and the least bandwidth then give the better bound.
@@ -59,10 +60,11 @@ def tangent(
     t, b = point.t, point.b
     with np.errstate(all="ignore"):
         x = part.nats / (t * b)
-        grown, g = np.expm1(x), marginal(x)
+        grown = np.expm1(x)
+        g = marginal(x, grown)
         power = b * part.noise * grown
         energy = part.heat(point.u) + t * power
-        push = np.where(part.train > 0.0, part.train / point.u**3, 0.0)
+        push = np.where(part.train > 0.0, part.train / (point.u * point.u * point.u), 0.0)
         save = b * part.noise * g
         steep = part.noise * b * x * (grown + 1.0) / t
         spare = np.maximum(price / (part.noise * g) - weight * t, 0.0)
@@ -75,24 +77,27 @@ def tangent(
         horizon = part.deadline if latest is None else np.maximum(part.deadline, latest)
         slowest = np.minimum(part.train_high, horizon)
 
-        def plane(on_energy: Floats | float, on_power: Floats | float) -> tuple[Floats, Floats]:
+        def plane(
+            on_energy: Floats | float, on_power: Floats | float
+        ) -> tuple[Floats, Floats, Floats]:
             whole = weight + on_energy
+            own = part.noise * g * (whole * t + on_power)
             pull = whole * (push - save) - on_power * steep
             room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
             loss = np.maximum(room * pull, 0.0)
-            rest = np.maximum(price - part.noise * g * (whole * t + on_power), 0.0)
-            value = weight * energy + price * b - loss - rest * np.maximum(b - least, 0.0)
+            value = weight * energy + own * b - loss + np.maximum(price - own, 0.0) * least
             value += np.where(hot, on_energy * (energy - part.energy), 0.0)
             value += np.where(full, on_power * (power - part.power), 0.0)
-            size = whole * energy + on_power * power + price * b
+            size = whole * energy + on_power * power + own * b
             turn = horizon * (whole * (push + save) + on_power * steep)
-            return value - EPS * (24.0 + 8.0 * x) * (size + turn), pull
+            return value - EPS * (24.0 + 8.0 * x) * (size + turn), own, pull
 
-        value, pull = plane(on_energy, on_power)
+        value, own, pull = plane(on_energy, on_power)
         if weight > 0.0 and (hot | full).any():
-            value = np.maximum(value, plane(0.0, 0.0)[0])
+            free, slack, _ = plane(0.0, 0.0)
+            value, own = np.where(free > value, free, value), np.maximum(own, slack)
         spent = (weight + on_energy) * save + on_power * steep
-    return Multipliers(value, on_energy, on_power, spent, pull)
+    return Multipliers(value, own, on_energy, on_power, spent, pull)
 
 
 def own_price(part: Slice, point: Point) -> Floats:

@@ -147,14 +147,27 @@ class Uplink:
         return self._with_idle(self._least[1])
 
     def price_guess(self, band_hz: float) -> float:
-        """A price of bandwidth of the right order [J/Hz]: its marginal value at equal shares."""
-        some = slice(0, 4096)
-        part, floor = self.part[some], self.floor[some]
-        share = np.maximum(band_hz / max(self.part.nats.size, 1), 2.0 * floor.b)
+        """A price of bandwidth of the right order [J/Hz].
+
+        The marginal value of band at equal shares; for many devices, the price that clears the
+        market of a few thousand of them.
+        """
+        size = self.part.nats.size
+        index = np.arange(0, size, max(size // 4096, 1))
+        part, floor = self.part[index], self.floor[index]
+        band_hz *= index.size / max(size, 1)
+        share = np.maximum(band_hz / max(index.size, 1), 2.0 * floor.b)
         with np.errstate(all="ignore"):
             _, _, slope = device.at(part, share)
         usable = -slope[np.isfinite(slope) & (slope < 0.0)]
-        return float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
+        price = float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
+        warm = np.full((2, index.size), np.nan)
+        for _ in range(6 if size > index.size else 0):
+            point, change = device.respond(part, price, floor, warm)
+            demand, gain = float(point.b.sum()), float(change @ point.b)
+            if gain < 0.0:
+                price *= math.exp(min(max(math.log(band_hz / demand) * demand / gain, -3.0), 3.0))
+        return price
 
     def respond(self, price: float, start: Response | None = None) -> Response:
         """Best time split and bandwidth of every device with a payload at `price` [J/Hz].
@@ -188,14 +201,24 @@ class Uplink:
         t, u, energy, slope = self._map(answer, 4)
         return Point(t, u, np.array(given)), energy, slope
 
-    def shifted(self, point: Point, share: float) -> Point:
-        """`point` with its bandwidth above the least multiplied by `share`, still within limits."""
+    def shifted(self, point: Point, change_hz: float) -> Point:
+        """`point` with `change_hz` more bandwidth in all, down to the least, still within limits.
 
-        def answer(index: slice) -> tuple[Floats, ...]:
+        As few chunks as give way by less than 1e-5 of what they hold above the least carry it:
+        the cost of moving off the optimum is of second order.
+        """
+        t, u, b = (values.copy() for values in (point.t, point.u, point.b))
+        room, stop = 0.0, 0
+        for index in chunks(b.size):
+            room += float((point.b[index] - self.floor.b[index]).sum())
+            stop = index.stop
+            if room * 1e-5 > abs(change_hz):
+                break
+        share = max(1.0 + change_hz / room, 0.0) if room > 0.0 else 1.0
+        for index in chunks(stop):
             moved = device.shifted(self.part[index], point[index], self.floor[index], share)
-            return moved.t, moved.u, moved.b
-
-        return Point(*self._map(answer, 3))
+            t[index], u[index], b[index] = moved.t, moved.u, moved.b
+        return Point(t, u, b)
 
     def multipliers(
         self, price: float, point: Point, weight: float = 1.0, latest_s: float | None = None
@@ -208,9 +231,9 @@ class Uplink:
         def answer(index: slice) -> tuple[Floats, ...]:
             least = self._least[1][index] if latest_s is None else 0.0
             found = tangent(self.part[index], point[index], price, weight, least, latest_s)
-            return found.value, found.energy, found.power, found.time, found.pull
+            return found.value, found.own, found.energy, found.power, found.time, found.pull
 
-        return Multipliers(*self._map(answer, 5))
+        return Multipliers(*self._map(answer, 6))
 
     def own_price(self, point: Point) -> Floats:
         """(n,) energy that one more hertz would save each device [J/Hz]."""
@@ -256,22 +279,24 @@ class Uplink:
 
     def allocation(self, point: Point, selected: NDArray[np.bool_] | None = None) -> Allocation:
         """The allocation that `point` (n,) describes; all take part unless a mask (K,) is given."""
-        network, part = self.network, self.part
-        with np.errstate(divide="ignore", invalid="ignore"):
-            clock = np.where(point.u > 0.0, self._of(network.cycles) / point.u, 0.0)
-        clock = np.clip(clock, self._of(network.cpu_min_hz), self._of(network.cpu_max_hz))
-        power = physics.upload_power_w(
-            self._of(network.upload_bit),
-            point.t,
-            point.b,
-            self._of(network.gain),
-            self._of(network.noise_w_hz),
-        )
+        network = self.network
+        cycles, payload = self._of(network.cycles), self._of(network.upload_bit)
+        slow, fast = self._of(network.cpu_min_hz), self._of(network.cpu_max_hz)
+        gain, noise = self._of(network.gain), self._of(network.noise_w_hz)
+
+        def answer(k: slice) -> tuple[Floats, ...]:
+            t, u, b = point.t[k], point.u[k], point.b[k]
+            clock = physics.cpu_hz(cycles[k], u)
+            power = physics.upload_power_w(payload[k], t, b, gain[k], noise[k])
+            clock = np.minimum(np.maximum(clock, slow[k]), fast[k])
+            return clock, np.minimum(power, self.part.power[k])
+
+        clock, power = self._map(answer, 2)
         deadline = float(self.deadline_s.max())
         return Allocation(
             selected=np.ones(network.size, dtype=bool) if selected is None else selected,
             bandwidth_hz=self.spread(point.b, 0.0),
-            power_w=self.spread(np.minimum(power, part.power), 0.0),
+            power_w=self.spread(power, 0.0),
             cpu_hz=self.spread(clock, self.idle_clock_hz),
             upload_s=self.spread(point.t, 0.0),
             deadline_s=deadline,
