@@ -365,3 +365,31 @@ cli.main({[*map(str, COMPARE), "--seeds", "2", "--html", str(html)]!r})
     assert "interrupted; 1 finished runs are reported" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert html.is_file()
+
+
+def test_sensitivity_measures_draws_and_keeps_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fl_opt.validation import sensitivity as room
+
+    table, picture = tmp_path / "table.csv", tmp_path / "table.svg"
+    arguments = ["sensitivity", "random:count=3", "--set", "devices=5", "--rounds", 2]
+    result = run(*arguments, "--seeds", 2, "--csv", table, "--svg", picture, "--json")
+    assert result.exit_code == 0, result.output
+    effects = json.loads(result.stdout)["effects"]
+    assert {effect["factor"] for effect in effects} == set(room.FACTORS)
+    found = {(effect["factor"], effect["metric"]): effect for effect in effects}
+    assert found["computation capacity", "T_C"]["elasticity"] == pytest.approx(-1.0)
+    assert len(table.read_text().splitlines()) == len(effects) + 1
+    assert picture.read_text().startswith("<svg")
+
+    unknown = room.Sensitivity({key: room.UNKNOWN for key in found}, 0.5, 0.95)
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise room.Interrupted(unknown)
+
+    monkeypatch.setattr(room, "sensitivity", interrupted)
+    result = run(*arguments)
+    assert result.exit_code == 130
+    assert "spectrum" in result.stdout
+    assert "interrupted" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from scipy import stats
 from still_world import Equal
 
 from fl_opt import Arm, FedAvg, InvalidInput, Scenario, Task
-from fl_opt.validation.sensitivity import FACTORS, METRICS, Sensitivity, _effect, sensitivity
+from fl_opt.validation.sensitivity import (
+    FACTORS,
+    METRICS,
+    UNKNOWN,
+    Interrupted,
+    Sensitivity,
+    _effect,
+    sensitivity,
+)
 
 CELL = Scenario.named("urban").replace(devices=6)
 TASK = Task(model="mlp", samples=300)
@@ -112,6 +121,26 @@ def test_what_a_model_or_a_method_lacks_is_left_open() -> None:
     assert all(found.effects["size of trained parameters", metric].count == 0 for metric in METRICS)
     assert str(found).splitlines()[6].split()[4:] == ["-"] * len(METRICS)
     assert done == [(run, 22) for run in range(1, 23)]
+
+
+def test_ctrl_c_keeps_the_factors_that_are_finished(table: Sensitivity) -> None:
+    arm = Arm(Equal(), FedAvg(local_steps=3, batch=8, rate=0.2))
+
+    def stop_after(runs: int) -> Callable[[int, int], None]:
+        def stop(done: int, total: int) -> None:
+            if done == runs:
+                raise KeyboardInterrupt
+
+        return stop
+
+    with pytest.raises(Interrupted) as stopped:  # base, both levels of the first factor, one more
+        sensitivity(CELL, arm, TASK, 6, (0, 1, 2), progress=stop_after(10))
+    for (factor, metric), effect in stopped.value.table.effects.items():
+        expected = table.effects[factor, metric] if factor == "spectrum" else UNKNOWN
+        assert repr(effect) == repr(expected)
+    with pytest.raises(KeyboardInterrupt) as nothing:
+        sensitivity(CELL, arm, TASK, 6, (0, 1, 2), progress=stop_after(2))
+    assert nothing.type is KeyboardInterrupt
 
 
 def test_what_makes_no_table_is_refused() -> None:

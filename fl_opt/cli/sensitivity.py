@@ -10,7 +10,7 @@ import click
 from fl_opt.cli.arms import read_arm, read_method
 from fl_opt.cli.compare import read_task, world
 from fl_opt.cli.scenario import WRITTEN, load
-from fl_opt.cli.shell import AS_JSON, print_json, progress
+from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
 
 if TYPE_CHECKING:
     from fl_opt.validation.sensitivity import Sensitivity
@@ -35,21 +35,27 @@ def sensitivity(
 ) -> None:
     """Measure by how many per cent each metric moves when a factor grows by one per cent.
 
-    ARM is written as for `fl-opt compare`. Needs 13 runs for each of --seeds.
+    ARM is written as for `fl-opt compare`. Needs 13 runs for each of --seeds; Ctrl-C keeps the
+    factors that are finished.
     """
+    from fl_opt.validation.sensitivity import Interrupted
     from fl_opt.validation.sensitivity import sensitivity as measure
 
-    with progress("runs") as advance:
-        found = measure(
-            load(options["scenario"], options["set_"]),
-            read_arm(arm, read_method(options["method"])),
-            read_task(options),
-            options["rounds"],
-            range(options["seeds"]),
-            step=step,
-            target_accuracy=target_accuracy,
-            progress=advance,
-        )
+    interrupted = False
+    try:
+        with progress("runs") as advance:
+            found = measure(
+                load(options["scenario"], options["set_"]),
+                read_arm(arm, read_method(options["method"])),
+                read_task(options),
+                options["rounds"],
+                range(options["seeds"]),
+                step=step,
+                target_accuracy=target_accuracy,
+                progress=advance,
+            )
+    except Interrupted as stop:
+        found, interrupted = stop.table, True
     if csv_path:
         found.to_frame().to_csv(csv_path, index=False)
     if svg_path:
@@ -64,6 +70,8 @@ def sensitivity(
         )
     else:
         click.echo(str(found))
+    if interrupted:
+        raise Stopped("interrupted; the factors that are finished are shown")
 
 
 def _draw(found: Sensitivity, path: Path) -> None:

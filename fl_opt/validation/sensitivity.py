@@ -10,6 +10,7 @@ Student interval over the seeds. A tick is an elasticity whose interval excludes
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class Effect:
     def tick(self) -> bool:
         """Whether the interval excludes zero."""
         return (self.low > 0.0 or self.high < 0.0) and abs(self.elasticity) > NOTHING
+
+
+UNKNOWN = Effect(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +253,14 @@ class Sensitivity:
         )
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a measurement; `table` has the factors whose runs were finished until then."""
+
+    def __init__(self, table: Sensitivity) -> None:
+        self.table = table
+        super().__init__("the factors that are finished are in .table")
+
+
 def _cell(effect: Effect) -> str:
     if math.isnan(effect.elasticity):
         return "- "
@@ -283,6 +295,9 @@ def sensitivity(
     progress
         Called after each run with the number of runs done and their total.
 
+    Raises ``Interrupted`` after Ctrl-C, with the factors that are finished, ``InvalidInput`` for
+    fewer than two different seeds.
+
     A seed for which a metric is zero or missing at one of the levels (the target not reached,
     nobody selected) does not count for that cell; see ``Effect.count``.
     """
@@ -298,23 +313,36 @@ def sensitivity(
             pairs[name] = (low, high)
     settings = list(dict.fromkeys([base, *(item for pair in pairs.values() for item in pair)]))
     runs: dict[Setting, list[Trace]] = {}
-    for number_done, setting in enumerate(settings):
-        runs[setting] = []
-        for at, seed in enumerate(seeds, 1):
-            runs[setting].append(
-                simulate(setting.scenario, setting.arm, setting.task, rounds, seed)
-            )
-            if progress is not None:
-                progress(number_done * len(seeds) + at, len(settings) * len(seeds))
+    try:
+        for number_done, setting in enumerate(settings):
+            traces = []
+            for at, seed in enumerate(seeds, 1):
+                traces.append(simulate(setting.scenario, setting.arm, setting.task, rounds, seed))
+                if progress is not None:
+                    progress(number_done * len(seeds) + at, len(settings) * len(seeds))
+            runs[setting] = traces
+    except KeyboardInterrupt:
+        if base not in runs:
+            raise
+        raise Interrupted(_table(pairs, runs, base, target_accuracy, level)) from None
+    return _table(pairs, runs, base, target_accuracy, level)
+
+
+def _table(
+    pairs: Mapping[str, tuple[Setting, Setting]],
+    runs: Mapping[Setting, Sequence[Trace]],
+    base: Setting,
+    target_accuracy: float | None,
+    level: float,
+) -> Sensitivity:
+    """The table of the factors whose runs are there."""
     target = target_accuracy
     if target is None:
         target = TARGET_SHARE * float(np.mean([trace.accuracy[-1] for trace in runs[base]]))
-    effects = {}
-    for name in FACTORS:
-        for metric, read in METRICS.items():
-            effects[name, metric] = Effect(math.nan, math.nan, math.nan, 0)
-            if name in pairs:
-                low, high = pairs[name]
+    effects = dict.fromkeys(itertools.product(FACTORS, METRICS), UNKNOWN)
+    for name, (low, high) in pairs.items():
+        if low in runs and high in runs:
+            for metric, read in METRICS.items():
                 below, above = (
                     np.array([read(trace, target) for trace in runs[item]]) for item in (low, high)
                 )
