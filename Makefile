@@ -42,8 +42,13 @@ $(STAMP): pyproject.toml constraints.txt
 .PHONY: demo
 demo: $(STAMP) ## run the main job: optimised and classical policies in a wide macro cell
 	mkdir -p $(OUT)
-	$(BIN)/fl-opt compare --scenario macro --rounds 40 --seeds 5 --html $(DEMO) \
-	    optimised:JointSchedule:deadline_s=2 equal-bandwidth random:count=10
+	$(BIN)/fl-opt compare --scenario macro --model mlp --partition shards:2 \
+	    --rounds 40 --seeds 6 --workers 2 --html $(DEMO) \
+	    "everyone:name=all, equal bandwidth" \
+	    "random:count=10:name=10 at random" \
+	    "best-channel:count=10:name=10 best channels" \
+	    "random:deadline_s=0.25:name=at random by 0.25 s" \
+	    "optimised:JointSchedule:deadline_s=0.25:name=optimised by 0.25 s"
 
 .PHONY: test
 test: $(STAMP) ## run the tests
@@ -62,9 +67,10 @@ check: $(STAMP) docs ## lint, format, types, and every example of docstrings and
 	$(BIN)/sphinx-build -q -W -b doctest docs $(OUT)/doctest
 
 .PHONY: check-report
-check-report: $(STAMP) ## open the demo's report in headless Chromium
+check-report: $(STAMP) ## open reports in headless Chromium: a difficult one, and the demo's
 	test -f $(DEMO) || $(MAKE) demo
-	$(BIN)/python benchmarks/check_report.py $(DEMO)
+	$(BIN)/python tests/browser/check_report.py
+	$(BIN)/python tests/browser/check_report.py --figures 6 $(DEMO)
 
 .PHONY: docs
 docs: $(STAMP) ## build the documentation into docs/_build/html
