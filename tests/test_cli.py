@@ -383,7 +383,7 @@ def test_sensitivity_measures_draws_and_keeps_what_is_finished(
     assert len(table.read_text().splitlines()) == len(effects) + 1
     assert picture.read_text().startswith("<svg")
 
-    unknown = room.Sensitivity({key: room.UNKNOWN for key in found}, 0.5, 0.95)
+    unknown = room.Sensitivity(dict.fromkeys(found, room.UNKNOWN), 0.5, 0.95)
 
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise room.Interrupted(unknown)
