@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -171,7 +172,7 @@ class Use:
     upload_j: Floats
     rate_bit_s: Floats
 
-    @property
+    @cached_property
     def energy_j(self) -> Floats:
         """(K,) training and upload together [J]."""
         return self.training_j + self.upload_j

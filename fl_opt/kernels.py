@@ -114,20 +114,29 @@ def marginal(v: Floats, grown: Floats | None = None) -> Floats:
     return result
 
 
-def marginal_inverse(level: Floats) -> Floats:
-    """The v >= 0 with ``marginal(v) == level``, level >= 0; equals 1 + W0((level - 1)/e).
+def marginal_start(level: Floats) -> Floats:
+    """The v of `marginal_inverse` to a tenth.
 
-    Newton on ln marginal against ln v, from the square root at the branch point for small levels
-    and from the start of Iacono and Boyd (Adv. Comput. Math. 2017) for W0 for large ones.
+    The square root at the branch point for small levels, the start of Iacono and Boyd (Adv.
+    Comput. Math. 2017) for W0 for large ones.
     """
     root = np.sqrt(2.0 * level)
     with np.errstate(all="ignore"):
         log = np.log1p(level)
-        v = np.where(level < 2.0, root / (1.0 + root / 3.0), log - np.log1p(log) + 1.0)
+        return np.where(level < 2.0, root / (1.0 + root / 3.0), log - np.log1p(log) + 1.0)
+
+
+def marginal_inverse(level: Floats) -> Floats:
+    """The v >= 0 with ``marginal(v) == level``, level >= 0; equals 1 + W0((level - 1)/e).
+
+    Newton on ln marginal against ln v.
+    """
+    v = marginal_start(level)
+    with np.errstate(all="ignore"):
         for _ in range(12):
             value = marginal(v)
             step = np.log(level / value) * value / (v * v * np.exp(v))
-            v *= np.clip(1.0 + step, 0.2, 5.0)
+            v *= np.minimum(np.maximum(1.0 + step, 0.2), 5.0)
             if not np.any(np.abs(step) > 1e-9):
                 break
     return np.where((level > 0.0) & (level < np.inf), v, level)

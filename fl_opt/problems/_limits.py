@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from fl_opt.allocation import Allocation, use
 from fl_opt.certificate import Excess
 from fl_opt.network import Network
+from fl_opt.units import Floats
 
 
 def device_excess(
@@ -35,18 +36,27 @@ def device_excess(
     if plain.cycles is not None or plain.upload_bit is not None:
         plain = allocation.replace(cycles=None, upload_bit=None)
     on, used = plain.selected, use(network, plain)
+    everyone = bool(on.all())
+
+    def among(values: Floats, otherwise: float) -> Floats:
+        return values if everyone else np.where(on, values, otherwise)
+
     claimed = used.airtime_s if plain.upload_s is None else plain.upload_s
     with np.errstate(invalid="ignore"):
-        carried = np.where(used.rate_bit_s > 0.0, used.rate_bit_s * claimed, 0.0)
-    # the energy of infinite power over no time is undefined: NaN counts as violated
-    power = np.where(np.isinf(plain.power_w), np.nan, plain.power_w)
+        carried = used.rate_bit_s * claimed
+    # no rate over endless time carries nothing
+    carried[np.isnan(carried)] = 0.0
+    power = plain.power_w
+    if np.isinf(power.max()):
+        # the energy of infinite power over no time is undefined: NaN counts as violated
+        power = np.where(np.isinf(power), np.nan, power)
     close = np.minimum(np.asarray(deadline_s, dtype=float), plain.deadline_s)
     return {
         "band": Excess(np.sum(plain.bandwidth_hz, where=on), network.band_hz, "Hz"),
         "deadline": Excess(used.finish_s, np.broadcast_to(close, on.shape), "s"),
         "energy": Excess(used.energy_j, network.energy_j, "J"),
-        "power_max": Excess(np.where(on, power, 0.0), network.power_max_w, "W"),
-        "cpu_min": Excess(-np.where(on, plain.cpu_hz, np.inf), -network.cpu_min_hz, "Hz"),
-        "cpu_max": Excess(np.where(on, plain.cpu_hz, 0.0), network.cpu_max_hz, "Hz"),
-        "payload": Excess(-np.where(on, carried, np.inf), -network.upload_bit, "bit"),
+        "power_max": Excess(among(power, 0.0), network.power_max_w, "W"),
+        "cpu_min": Excess(-among(plain.cpu_hz, np.inf), -network.cpu_min_hz, "Hz"),
+        "cpu_max": Excess(among(plain.cpu_hz, 0.0), network.cpu_max_hz, "Hz"),
+        "payload": Excess(-among(carried, np.inf), -network.upload_bit, "bit"),
     }

@@ -33,6 +33,7 @@ from fl_opt.kernels import (
     increasing_root,
     marginal,
     marginal_inverse,
+    marginal_start,
 )
 from fl_opt.physics import LN2
 from fl_opt.units import Floats
@@ -142,9 +143,12 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
         log_d = np.log(price * part.nats / part.train) + log_t
     cold = np.isnan(z)
     if cold.any():
-        z[cold] = 0.0
-        half = np.exp(np.minimum(log_m[cold] + LN2, 690.0))
-        log_x[cold] = np.log(marginal_inverse(half))
+        # x ~ sqrt(2 M/t) where it is small, and of order one elsewhere
+        level = log_d[cold] - np.minimum(0.5 * (log_m[cold] + LN2), 0.5)
+        z[cold] = first = np.where(level > 0.0, level / 3.0, level / 2.0)
+        with np.errstate(over="ignore"):
+            height = np.exp(np.minimum(log_m[cold] + np.log1p(np.exp(-first)), 690.0))
+        log_x[cold] = np.log(marginal_start(height))
     slope = np.zeros_like(z)
     todo: slice | NDArray[np.int_] = slice(None)
     if not part.train.all():
@@ -245,18 +249,37 @@ def _full_power_time(part: Slice, b: Floats) -> Floats:
     return np.where(np.isnan(t), 0.0, t)
 
 
-def shifted(part: Slice, point: Point, floor: Point, share: float) -> Point:
-    """`point` with its bandwidth above `floor` multiplied by `share`, still within limits.
+def movable(part: Slice, point: Point, floor: Point) -> Floats:
+    """Bandwidth above the least that answers to the price [Hz].
 
-    The split of time stays where it can. At full power it follows the bandwidth; where that would
-    break the energy limit, the point moves on the segment to `floor`, which convexity keeps legal.
+    At full power and the slowest clock a device keeps its bandwidth over a range of prices.
     """
-    b = floor.b + share * (point.b - floor.b)
-    t = np.maximum(point.t, np.minimum(_full_power_time(part, b), part.upload_high))
-    u = np.where(t > point.t, np.maximum(part.deadline - t, part.train_low), point.u)
-    with np.errstate(over="ignore", invalid="ignore"):
+    stiff = _at_full_power(part, point) & (point.u >= part.train_high)
+    return np.where(stiff, 0.0, point.b - floor.b)
+
+
+def _at_full_power(part: Slice, point: Point) -> NDArray[np.bool_]:
+    full: NDArray[np.bool_] = point.t <= _full_power_time(part, point.b) * (1.0 + 1e-9)
+    return full
+
+
+def shifted(part: Slice, point: Point, floor: Point, b: Floats) -> Point:
+    """`point` with the bandwidth `b` instead, at least the least, still within limits.
+
+    The split of time stays where it can. At full power it follows the bandwidth, or the first
+    order of its worth would be lost; where that would break the energy limit, the point moves on
+    the segment to `floor`, which convexity keeps legal.
+    """
+    forced = np.minimum(_full_power_time(part, b), part.upload_high)
+    full = _at_full_power(part, point)
+    follow = np.maximum(forced, part.deadline - part.train_high)
+    t = np.where(full, follow, np.maximum(point.t, forced))
+    u = np.clip(part.deadline - t, part.train_low, part.train_high)
+    t, u = np.where(b == point.b, point.t, t), np.where((b == point.b) | (t == point.t), point.u, u)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         hot = part.heat(u) + t * b * part.noise * np.expm1(part.nats / (t * b)) > part.energy
-    inside = min(share, 1.0)
+        inside = np.clip((b - floor.b) / (point.b - floor.b), 0.0, 1.0)
+    inside = np.where(np.isnan(inside), 0.0, inside)
     return Point(
         np.where(hot, floor.t + inside * (point.t - floor.t), t),
         np.where(hot, floor.u + inside * (point.u - floor.u), u),
