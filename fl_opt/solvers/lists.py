@@ -42,10 +42,17 @@ class Changes:
     beyond: float
 
 
-def _by(loss: Floats) -> Index:
-    """Order by loss; ties are shuffled, so that what they add and remove takes turns."""
-    shuffled = np.random.default_rng(0).permutation(loss.size)
-    return shuffled[np.argsort(loss[shuffled], kind="stable")]
+def _order(loss: Floats, weight: Floats, edge: float) -> Index:
+    """By loss; of equal ones in turn the nearest to `edge` in weight, and any.
+
+    Exchanges among the former move little weight, the latter move much: both help to fill.
+    """
+    if edge == 0.0:
+        return np.argsort(loss, kind="stable")
+    near, turn = np.empty((2, loss.size), dtype=np.intp)
+    near[np.argsort(np.abs(weight - edge), kind="stable")] = np.arange(loss.size)
+    turn[np.random.default_rng(0).permutation(loss.size)] = np.arange(loss.size)
+    return np.lexsort((np.minimum(near, turn), loss))
 
 
 def changes_of(relaxation: Relaxation, limit: float) -> Changes:
@@ -56,7 +63,7 @@ def changes_of(relaxation: Relaxation, limit: float) -> Changes:
         near = loss < limit
         beyond = float(loss.min(where=~near, initial=np.inf))
         owner = np.flatnonzero(near)
-        owner = owner[_by(loss[owner])]
+        owner = owner[_order(loss[owner], options.weight[owner], relaxation.edge)]
         loss, option = loss[owner], np.where(base[owner] >= 0, -1, owner)
         first = np.arange(owner.size + 1)
     else:
@@ -71,7 +78,8 @@ def changes_of(relaxation: Relaxation, limit: float) -> Changes:
         near = loss < limit
         beyond = float(loss.min(where=~near, initial=np.inf))
         keep = np.flatnonzero(near)
-        keep = keep[_by(loss[keep])]
+        target = np.where(option[keep] >= 0, option[keep], base[owner[keep]])
+        keep = keep[_order(loss[keep], options.weight[target], relaxation.edge)]
         _, at, which = np.unique(owner[keep], return_index=True, return_inverse=True)
         keep = keep[np.argsort(at[which], kind="stable")]
         owner, option, loss = owner[keep], option[keep], loss[keep]

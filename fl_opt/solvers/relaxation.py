@@ -26,6 +26,7 @@ from fl_opt.units import Floats
 
 Index = NDArray[np.intp]
 _SORTED_BELOW = 2048
+_FARTHEST = 2.0**64
 ROUNDING = 64.0 * EPS
 """Allowance for a sum of positive terms, relative to it; numpy adds in pairs of blocks."""
 FIT = 8.0 * EPS
@@ -188,7 +189,7 @@ def price_of_number(options: Options, number: int, at_most: bool, target: float)
         return Tangent(-math.inf, -math.inf, 0.0)
     reach = 1.0 if at_most else -1.0
     high = _tangent(options, number, reach)
-    while high.slope * reach < 0.0 and min(high.value, best.value) > target:
+    while high.slope * reach < 0.0 and high.value > target and abs(reach) < _FARTHEST:
         low, best, reach = high, min(best, high, key=_value), 2.0 * reach
         high = _tangent(options, number, reach)
     best = min(best, high, key=_value)
@@ -220,7 +221,7 @@ class Relaxation:
     `upper` bounds the optimal value, rounded outward. `base` (m,) is the option of each class, -1
     for none; `value` is what it is worth. `slack` and `full_slack` are the capacity left by the
     weights of `base`, and by its full weights with ``FIT`` allowed. `gain` (n,) is v - lam - mu w,
-    good to `error`.
+    good to `error`. `edge` is the weight of the heaviest step taken on a tie, 0 for none.
     """
 
     options: Options
@@ -232,6 +233,7 @@ class Relaxation:
     full_slack: float
     gain: Floats
     error: float
+    edge: float
 
 
 def relax(options: Options, each: float = 0.0, number: int | None = None) -> Relaxation:
@@ -261,13 +263,15 @@ def relax(options: Options, each: float = 0.0, number: int | None = None) -> Rel
     owner = options.owner
     taken = steps.option[sure]
     base[owner[taken]] = taken
+    edge = 0.0
     if tied.size:
         # of two tied steps of a class only the first is a step from the base
         tied = tied[np.diff(owner[steps.option[tied]], prepend=-1) != 0]
         left = options.capacity - float(steps.weight[sure].sum())
         wanted = None if number is None else number - int(np.count_nonzero(base >= 0))
-        chosen = steps.option[tied[_window(steps.weight[tied], left, wanted)]]
-        base[owner[chosen]] = chosen
+        tied = tied[_window(steps.weight[tied], left, wanted)]
+        base[owner[steps.option[tied]]] = steps.option[tied]
+        edge = float(steps.weight[tied].max(initial=0.0))
     used = base[base >= 0]
     return Relaxation(
         options,
@@ -279,6 +283,7 @@ def relax(options: Options, each: float = 0.0, number: int | None = None) -> Rel
         options.capacity * (1.0 + FIT) - float(options.full[used].sum()),
         gain,
         float(error.max(initial=0.0)),
+        edge,
     )
 
 
