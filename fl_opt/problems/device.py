@@ -149,7 +149,7 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
         with np.errstate(over="ignore"):
             height = np.exp(np.minimum(log_m[cold] + np.log1p(np.exp(-first)), 690.0))
         log_x[cold] = np.log(marginal_start(height))
-    slope = np.zeros_like(z)
+    slope: Floats = np.zeros_like(z)
     todo: slice | NDArray[np.int_] = slice(None)
     if not part.train.all():
         z[part.train == 0.0] = np.inf
@@ -191,7 +191,8 @@ def _bracketed(log_m: Floats, log_d: Floats) -> tuple[Floats, Floats]:
     """The same two equations as one, whose root is safe in a bracket."""
 
     def level(z: Floats, index: NDArray[np.int_]) -> Floats:
-        return np.exp(np.clip(log_m[index] + np.log1p(np.exp(-z)), -690.0, 690.0))
+        height = log_m[index] + np.log1p(np.exp(-z))
+        return np.asarray(np.exp(np.minimum(np.maximum(height, -690.0), 690.0)))
 
     def late(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
         shrink, share = np.log1p(np.exp(-z)), 1.0 / (1.0 + np.exp(z))
