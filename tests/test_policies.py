@@ -38,6 +38,7 @@ from fl_opt.policies import (
     RoundRobin,
 )
 from fl_opt.policies.seats import clock_hz, equal_share, fill_band
+from fl_opt.problems.max_participation import MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink
 from fl_opt.scenario import names
@@ -90,6 +91,11 @@ EVERY_RULE: list[tuple[Any, bool]] = [
         for seats in ({"count": 3}, {"deadline_s": 0.7}, {"count": 2, "deadline_s": 2.0})
     ],
     (Optimised(partial(MinEnergy, deadline_s=1.0)), True),
+    (Optimised(partial(MaxParticipation, deadline_s=1.0)), True),
+    (
+        Optimised(partial(MaxParticipation, deadline_s=1.0), signals={"utility": "update_norm"}),
+        True,
+    ),
     (Optimised(partial(MinEnergy, deadline_s=1.0), fallback=BestChannel(deadline_s=1.0)), True),
     (Optimised(partial(MinEnergy, deadline_s=1.0), among=Random(deadline_s=1.0)), True),
 ]
@@ -372,6 +378,17 @@ def test_more_band_seats_no_fewer_of_a_line_sorted_by_need(
 
 
 # Optimised
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 15), st.integers(0, 10**6))
+def test_no_classical_rule_seats_more_than_the_optimum(size: int, seed: int) -> None:
+    network = network_of(size, seed)
+    best = Optimised(partial(MaxParticipation, deadline_s=0.8, utility=np.ones(size)))
+    most = int(decide(best, network).selected.sum())
+    for rule in (BestChannel, LargestAge, ProportionalFair, Random, RoundRobin):
+        assert int(decide(rule(deadline_s=0.8), network).selected.sum()) <= most
+    assert int(decide(Everyone(0.8), network).selected.sum()) <= most
 
 
 def test_optimised_does_what_the_problem_says_and_keeps_the_proof() -> None:
