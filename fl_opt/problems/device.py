@@ -255,7 +255,8 @@ def movable(part: Slice, point: Point, floor: Point) -> Floats:
 
     At full power and the slowest clock a device keeps its bandwidth over a range of prices.
     """
-    stiff = _at_full_power(part, point) & (point.u >= part.train_high)
+    slowest = point.u >= part.train_high - 1e-12 * part.deadline
+    stiff = _at_full_power(part, point) & slowest
     return np.where(stiff, 0.0, point.b - floor.b)
 
 

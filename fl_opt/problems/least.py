@@ -9,6 +9,9 @@ from fl_opt.kernels import EPS, growth_inverse, growth_slope, increasing_root
 from fl_opt.problems.device import Point, Slice
 from fl_opt.units import Floats
 
+_NEAR = 1e-3
+"""Relative distance at which the slope of the bandwidth over time is looked at again."""
+
 
 def least(part: Slice) -> tuple[Point, Floats, NDArray[np.bool_]]:
     """Least bandwidth within deadline and power, a proven lower bound of it, and a mask.
@@ -106,12 +109,18 @@ def _edge(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
         most = np.where(cool, rest, np.maximum(rest, part.power * t))
         v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
         push, _ = _excess_push(part, t, u)
+        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat * part.deadline / u) / rest)
+        noise *= EPS * (1.0 + 2.0 / v)
         # at full power a shorter upload needs more band whatever its energy
         slowest = np.minimum(part.train_high, part.deadline)
         shorter = np.where(cool, np.maximum(slowest - u, 0.0) / t, 0.0)
         longer = (part.upload_high - t) / t
+        # where the slope has changed its sign beyond doubt, the minimum lies in between
+        before, _ = _excess_push(part, t * (1.0 - _NEAR), u + t * _NEAR)
+        after, _ = _excess_push(part, t * (1.0 + _NEAR), u - t * _NEAR)
+        shorter = np.where(before < -4.0 * noise, np.minimum(shorter, _NEAR), shorter)
+        longer = np.where(after > 4.0 * noise, np.minimum(longer, _NEAR), longer)
         span = np.where(push > 0.0, shorter, longer)
-        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat * part.deadline / u) / rest)
-        doubt = EPS * noise * (1.0 + 2.0 / v) * (1.0 + span) + np.abs(np.expm1(push)) * span
+        doubt = noise * (1.0 + span) + np.abs(np.expm1(push)) * span
         low = part.nats / (t * v) * (1.0 - np.where(np.isnan(doubt), 1.0, doubt))
     return b, np.where(np.isinf(b), np.inf, np.maximum(low, 0.0))

@@ -82,14 +82,16 @@ def tangent(
         ) -> tuple[Floats, Floats, Floats]:
             whole = weight + on_energy
             own = part.noise * g * (whole * t + on_power)
-            pull = whole * (push - save) - on_power * steep
+            spent = whole * save + on_power * steep
+            pull = whole * push - spent
             room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
             loss = np.maximum(room * pull, 0.0)
             value = weight * energy + own * b - loss + np.maximum(price - own, 0.0) * least
             value += np.where(hot, on_energy * (energy - part.energy), 0.0)
             value += np.where(full, on_power * (power - part.power), 0.0)
             size = whole * energy + on_power * power + own * b
-            turn = horizon * (whole * (push + save) + on_power * steep)
+            # t + u misses the horizon by a rounding, and pull is rounded over the whole room
+            turn = horizon * spent + np.abs(room) * (whole * push + spent)
             return value - EPS * (24.0 + 8.0 * x) * (size + turn), own, pull
 
         value, own, pull = plane(on_energy, on_power)

@@ -208,16 +208,23 @@ class Uplink:
         the cost of moving off the optimum is of second order.
         """
         t, u, b = (values.copy() for values in (point.t, point.u, point.b))
-        room, stop = 0.0, 0
+        carriers, room = [], 0.0
         for index in chunks(b.size):
-            room += float((point.b[index] - self.floor.b[index]).sum())
-            stop = index.stop
+            movable = device.movable(self.part[index], point[index], self.floor[index])
+            carriers.append((index, movable))
+            room += float(movable.sum())
             if room * 1e-5 > abs(change_hz):
                 break
-        share = max(1.0 + change_hz / room, 0.0) if room > 0.0 else 1.0
-        for index in chunks(stop):
-            moved = device.shifted(self.part[index], point[index], self.floor[index], share)
-            t[index], u[index], b[index] = moved.t, moved.u, moved.b
+        if room < -change_hz:
+            # far from the right price: everyone gives way
+            carriers = [(index, point.b[index] - self.floor.b[index]) for index in chunks(b.size)]
+            room = math.fsum(float(above.sum()) for _, above in carriers)
+        share = max(change_hz / room, -1.0) if room > 0.0 else 0.0
+        for index, movable in carriers:
+            floor = self.floor[index]
+            moved = np.maximum(point.b[index] + share * movable, floor.b)
+            there = device.shifted(self.part[index], point[index], floor, moved)
+            t[index], u[index], b[index] = there.t, there.u, there.b
         return Point(t, u, b)
 
     def multipliers(
