@@ -40,7 +40,7 @@ _SUFFIXES = {
     "_dbm": "dBm",
     "_db": "dB",
     "_m_s": "m/s",
-    "_joule_per_s": "J/s",
+    "joule_per_s": "J/s",
     "_w_hz": "W/Hz",
     "_bit_s": "bit/s",
     "_bit": "bit",
