@@ -140,12 +140,17 @@ class Perceptron:
     ) -> tuple[Tensor, Tensor]:
         devices, steps, size = batches.index.shape
         weight = batches.weight.expand(devices, steps, size)
-        weights = weights.expand(devices, -1).clone()
-        layers = self._views(weights)
+        # layers apart from each other: windows into (n, P) would slow the products down
+        layers = [
+            (matrix.clone(memory_format=torch.contiguous_format), bias.clone())
+            for matrix, bias in self._views(weights.expand(devices, -1))
+        ]
         loss = torch.zeros(devices, dtype=weights.dtype)
+        images = x.new_empty(devices * size, x.shape[1])
         for step in range(steps):
             rows = batches.index[:, step]
-            inputs = [x.index_select(0, rows.reshape(-1)).view(devices, size, -1)]
+            torch.index_select(x, 0, rows.reshape(-1), out=images)
+            inputs = [images.view(devices, size, -1)]
             for matrix, bias in layers[:-1]:
                 inputs.append(torch.baddbmm(bias, inputs[-1], matrix).relu_())
             matrix, bias = layers[-1]
@@ -161,7 +166,8 @@ class Perceptron:
                     delta = torch.bmm(ahead, matrix.transpose(1, 2)).mul_(value > 0)
                 matrix.baddbmm_(value.transpose(1, 2), ahead, alpha=-1)
                 bias -= ahead.sum(1, keepdim=True)
-        return weights, loss / _steps(batches)
+        flat = [part.reshape(devices, -1) for layer in layers for part in layer]
+        return torch.cat(flat, dim=1), loss / _steps(batches)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""A round of local training: batched, against a plain loop, bare matrix products and Flower.
+
+50 devices, 10 steps of batch 32, MLP 784-64-10: ours draws the batches, trains, averages; the
+plain loop does the same device after device with torch's modules and optimiser; the products are
+the five of each step and nothing else. The small CNN likewise, against the plain loop. They take
+turns, and the least time of each counts, so that other work on the machine disturbs little.
+
+Flower's simulation needs a virtual environment of its own; name its python to include it::
+
+    python3.11 -m venv /tmp/flower
+    /tmp/flower/bin/pip install -r benchmarks/flower/requirements.txt
+    FL_OPT_FLOWER=/tmp/flower/bin/python python -m benchmarks training
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fl_opt import Allocation, FedAvg, Outcome
+from fl_opt.validation.data import Dataset, Partition
+from fl_opt.validation.federation import Federation
+from fl_opt.validation.models import Model, build, threads
+
+DEVICES, STEPS, BATCH, RATE, SAMPLES = 50, 10, 32, 0.05, 200
+TURNS, CNN_TURNS = 9, 3
+FLOWER_ROUNDS = 12
+FLOWER = Path(__file__).parent / "flower" / "rounds.py"
+
+
+def federation(name: str) -> Federation:
+    """Random images: the arithmetic does not depend on them."""
+    rng = np.random.default_rng(0)
+    total = DEVICES * SAMPLES
+    images = rng.integers(0, 256, (total, 784), dtype=np.uint8)
+    labels = rng.integers(0, 10, total)
+    data = Dataset("noise", images, labels, images[:1], labels[:1], 255, (28, 28), 10)
+    parts = tuple(np.split(np.arange(total), DEVICES))
+    return Federation.of(
+        data=data,
+        dealt=Partition(parts, np.zeros(DEVICES, dtype=np.int64)),
+        model=build(name, data.shape, data.classes),
+        test_samples=1,
+        cycles_per_operation=1.0,
+        rng=rng,
+    )
+
+
+def ours(fed: Federation) -> Callable[[], object]:
+    """A round of FedAvg in which everybody arrives."""
+    method = FedAvg(local_steps=STEPS, batch=BATCH, rate=RATE)
+    rng = np.random.default_rng(1)
+    state = method.start(fed, rng)
+    all_of_them = np.ones(DEVICES, dtype=bool)
+    outcome = Outcome(all_of_them, all_of_them, np.zeros(DEVICES), np.zeros(DEVICES), 1.0)
+    allocation = Allocation(selected=all_of_them, bandwidth_hz=1.0, power_w=1.0, cpu_hz=1.0)
+    return lambda: method.learn(fed, state, allocation, outcome, rng)
+
+
+def module(model: Model) -> nn.Sequential:
+    """The model out of torch's own modules."""
+    if model.parameters == build("mlp", (28, 28), 10).parameters:
+        return nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 28, 28)),
+        *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(784, 10)),
+    )
+
+
+def plain_loop(fed: Federation) -> Callable[[], object]:
+    """The same round device after device, as one would write it first."""
+    net = module(fed.model)
+    start = {name: value.clone() for name, value in net.state_dict().items()}
+    first = np.concatenate([[0], np.cumsum(fed.held)])
+
+    def run() -> dict[str, Tensor]:
+        mean = {name: torch.zeros_like(value) for name, value in start.items()}
+        for k in range(DEVICES):
+            net.load_state_dict(start)
+            optimiser = torch.optim.SGD(net.parameters(), lr=RATE)
+            for _ in range(STEPS):
+                rows = torch.randint(int(first[k]), int(first[k + 1]), (BATCH,))
+                optimiser.zero_grad()
+                nn.functional.cross_entropy(net(fed.x[rows]), fed.y[rows]).backward()
+                optimiser.step()
+            for name, value in net.state_dict().items():
+                mean[name] += value / DEVICES
+        return mean
+
+    return run
+
+
+def products(fed: Federation) -> Callable[[], object]:
+    """The matrix products of the MLP's steps, forward and backward, into memory that is there."""
+    x, hidden, out = (torch.rand(DEVICES, BATCH, width) for width in (784, 64, 10))
+    first, second = torch.rand(DEVICES, 784, 64), torch.rand(DEVICES, 64, 10)
+    a, b, c = torch.empty_like(hidden), torch.empty_like(out), torch.empty_like(hidden)
+    d, e = torch.empty_like(second), torch.empty_like(first)
+
+    def run() -> None:
+        for _ in range(STEPS):
+            torch.bmm(x, first, out=a)
+            torch.bmm(hidden, second, out=b)
+            torch.bmm(out, second.transpose(1, 2), out=c)
+            torch.bmm(hidden.transpose(1, 2), out, out=d)
+            torch.bmm(x.transpose(1, 2), hidden, out=e)
+
+    return run
+
+
+def least_s(runs: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """Least time of each over some turns, taken one after another [s]."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(turns + 1):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            if turn:  # the first turn warms the caches
+                times[name].append(time.perf_counter() - begin)
+    return {name: min(values) for name, values in times.items()}
+
+
+def flower_s(cores: int) -> float | str:
+    """Median time of a round of Flower's simulation [s]; why there is none otherwise."""
+    python = os.environ.get("FL_OPT_FLOWER")
+    if not python:
+        return "not measured: FL_OPT_FLOWER names no python"
+    answer = subprocess.run(
+        [python, str(FLOWER), str(FLOWER_ROUNDS), str(cores)], capture_output=True, text=True
+    )
+    if answer.returncode:
+        return f"failed: {answer.stderr.strip().splitlines()[-1]}"
+    rounds: list[float] = json.loads(answer.stdout.splitlines()[-1])
+    return statistics.median(rounds)
+
+
+def mlp(cores: int) -> dict[str, Any]:
+    """Seconds of a round of the MLP and their ratios, with as many threads as `cores`."""
+    fed = federation("mlp")
+    with threads(cores):
+        seconds = least_s(
+            {"ours": ours(fed), "loop": plain_loop(fed), "products": products(fed)}, TURNS
+        )
+    return {
+        "threads": cores,
+        "seconds": seconds,
+        "rounds_per_s": 1.0 / seconds["ours"],
+        "loop_over_ours": seconds["loop"] / seconds["ours"],
+        "ours_over_products": seconds["ours"] / seconds["products"],
+    }
+
+
+def cnn() -> dict[str, Any]:
+    """Seconds of a round of the small CNN and their ratio, with one thread."""
+    fed = federation("cnn")
+    with threads(1):
+        seconds = least_s({"ours": ours(fed), "loop": plain_loop(fed)}, CNN_TURNS)
+    return {"seconds": seconds, "loop_over_ours": seconds["loop"] / seconds["ours"]}
+
+
+def main() -> None:
+    """Print the measurements as JSON."""
+    cores = min(2, os.cpu_count() or 1)
+    found: dict[str, Any] = {"mlp": [mlp(count) for count in sorted({1, cores})], "cnn": cnn()}
+    found["flower_s"] = flower_s(cores)
+    if isinstance(found["flower_s"], float):
+        found["flower_over_ours"] = found["flower_s"] / found["mlp"][-1]["seconds"]["ours"]
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
