@@ -73,8 +73,7 @@ class MaxParticipation:
     utility: ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        uplink = self._uplink
-        network = uplink.network
+        uplink, network, _ = self._uplink, self.network, self._utility
         free = uplink.sending & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
         if free.any():
             k = int(np.flatnonzero(free)[0])
