@@ -23,6 +23,7 @@ from fl_opt.report.ink import (
     frame,
     in_unit,
     key,
+    key_in,
     label,
     to_svg,
 )
@@ -204,7 +205,7 @@ def growth(name: str, title: str, rows: Sequence[Measured], *, caption: str = ""
     `size` ascends. The slope of each row is fitted to its last two decades, where fixed costs no
     longer count.
     """
-    figure = canvas(3.6)
+    figure = canvas(3.2 + key_in([f"{row.name}, slope 1.00" for row in rows]))
     axes = figure.add_subplot()
     told, names = [], []
     for row in rows:

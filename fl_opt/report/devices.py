@@ -23,6 +23,7 @@ from fl_opt.report.ink import (
     frame,
     in_unit,
     key,
+    key_in,
     label,
     to_svg,
 )
@@ -33,6 +34,8 @@ MOST_DEVICES = 400
 """Devices drawn one by one; of more, every n-th is."""
 MOST_BARS = 80
 """Bars in a strip that goes through the devices; of more devices, neighbours share a bar."""
+_ROOMY = 120
+"""Devices that still have room in a cell; the marks of more are smaller."""
 _SIZES = (3.4, 3.9, 4.8, 5.8, 6.8)
 
 
@@ -84,6 +87,7 @@ def cell(
             zorder=0.5,
         )
     level = np.where(share > 0.0, np.clip(np.ceil(share * 4.0), 1, 4), 0).astype(int)
+    crowd = min(1.0, math.sqrt(_ROOMY / max(shown.size, 1)))
     for rung, size in enumerate(_SIZES):
         for is_weak, sign in ((False, "o"), (True, "^")):
             some = shown[(level[shown] == rung) & (weak[shown] == is_weak)]
@@ -92,10 +96,10 @@ def cell(
                 positions_m[some, 1],
                 linestyle="none",
                 marker=sign,
-                markersize=size,
+                markersize=max(crowd * size, 1.8),
                 markerfacecolor=look.colour if rung else SURFACE,
                 markeredgecolor=SURFACE if rung else MUTED,
-                markeredgewidth=0.5 if rung else 0.8,
+                markeredgewidth=0.4 if rung else 0.7,
             )
     axes.plot(0.0, 0.0, marker="P", markersize=9, color=INK, markeredgecolor=SURFACE)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
@@ -177,7 +181,7 @@ def device_dots(
     caption: str = "",
 ) -> Picture:
     """A dot for each device and arm on a logarithmic scale."""
-    figure = canvas(3.4)
+    figure = canvas(3.0 + key_in([row.name for row in rows]))
     axes = figure.add_subplot()
     good = [np.flatnonzero(np.isfinite(r.values) & (r.values > 0.0)) for r in rows]
     whole = np.concatenate([row.values[some] for row, some in zip(rows, good, strict=True)])

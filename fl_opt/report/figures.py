@@ -24,6 +24,7 @@ from fl_opt.report.ink import (
     frame,
     in_unit,
     key,
+    key_in,
     label,
     to_svg,
 )
@@ -88,7 +89,7 @@ def curves(
     caption: str = "",
 ) -> Picture:
     """Learning curves: `y_name`, a share, against time or energy, with the band of the seeds."""
-    figure = canvas(3.4)
+    figure = canvas(3.0 + key_in([s.name for s in series]))
     axes = figure.add_subplot()
     spent = np.concatenate([s.x[np.isfinite(s.y)] for s in series])
     divisor, unit = scale_of(spent, x_unit)
@@ -193,7 +194,7 @@ def agreement(
     caption: str = "",
 ) -> Picture:
     """Claimed (x) against realised (y), a mark for each round, around the line of agreement."""
-    figure = canvas(3.6)
+    figure = canvas(3.2 + key_in([row.name for row in rows]))
     axes = figure.add_subplot()
     pairs = []
     for row in rows:

@@ -167,8 +167,8 @@ def _bandwidth(report: Report) -> Iterator[Block]:
             "one more hertz would be worth to it: the upload energy that it would save if it kept "
             "its airtime. Where all dots of an arm lie level, no hertz could be moved from one "
             "device to another to save energy, and that common level is the shadow price of the "
-            "band. A device at full power, and an arm that minimises time, have other reasons for "
-            "their shares."
+            "band. A device at full power lies below it: it needs its band to get through at all. "
+            "An arm that minimises time has other reasons for its shares."
         ]
     )
     yield Gallery([views.bandwidth(report), views.worth(report)])

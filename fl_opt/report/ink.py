@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 import unicodedata
 import warnings
@@ -260,6 +261,15 @@ def to_svg(figure: Figure) -> str:
     return file.getvalue()
 
 
+def _columns(names: Sequence[str]) -> int:
+    return 2 if all(len(name) <= 22 for name in names) else 1
+
+
+def key_in(names: Sequence[str]) -> float:
+    """Height that a legend of these names takes [inch], to be added to the plot's."""
+    return 0.17 * math.ceil(len(names) / _columns(names))
+
+
 def key(figure: Figure, names: Sequence[str], looks: Sequence[Look], *, lines: bool = True) -> None:
     """A legend above the plot, two columns where the names are short."""
     handles = [
@@ -268,7 +278,7 @@ def key(figure: Figure, names: Sequence[str], looks: Sequence[Look], *, lines: b
         )
         for a in looks
     ]
-    columns = 2 if all(len(name) <= 22 for name in names) else 1
+    columns = _columns(names)
     # A legend fills its columns one after another; to be read along the rows, deal them out.
     order = [i for column in range(columns) for i in range(column, len(names), columns)]
     legend = figure.legend(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fl_opt import physics
 from fl_opt.allocation import use
 from fl_opt.report import devices, figures
-from fl_opt.report.ink import Picture, look
+from fl_opt.report.ink import Picture, label, look
 from fl_opt.report.words import seeds_won
 from fl_opt.units import Floats, quantity
 
@@ -116,7 +116,9 @@ def differences(report: Report) -> list[Picture]:
                 unit=some[0].measure.unit,
                 reference=report.arms[0],
                 lower_is_better=some[0].measure.better == "lower",
-                caption=f"Mean over the seeds and its {report.level:.0%} interval.",
+                caption="One seed, so without an interval."
+                if all(r.interval.count < 2 for r in some)
+                else f"Mean over the seeds and its {report.level:.0%} interval.",
             )
         )
     return pictures
@@ -130,7 +132,7 @@ def cells(report: Report) -> list[Picture]:
         pictures.append(
             devices.cell(
                 f"cell-{i}",
-                trace.arm,
+                label(trace.arm, 44),
                 np.asarray(trace.positions_m),
                 trace.participation.mean(axis=0),
                 weak,

@@ -143,9 +143,8 @@ def answer(report: Report) -> tuple[str, list[tuple[str, str]]]:
     if not pairs:
         return f"{text}.", []
     seeds = len({trace.seed for trace in report.traces})
-    text += ". Against it, seed by seed:"
-    if seeds < 2:
-        text = text[:-1] + " (a single seed says nothing of luck):"
+    how = "seed by seed" if seeds > 1 else "in one seed, which says nothing of luck"
+    text += f". Against it, {how}:"
     return text, [(row.arm, _verdict(row)) for row in pairs]
 
 

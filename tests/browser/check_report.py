@@ -5,7 +5,7 @@
 Every page is opened at desktop and phone width, light and dark. It fails on an error in the
 console, a request to anywhere, a breach of the content security policy, a page that is wider than
 its window, figures that are missing, empty, cut off or with labels on top of each other, and
-landmarks that overlap. Without a page, a synthetic report is made and checked.
+landmarks that overlap. Without a page, two synthetic reports are made and checked.
 
 Exit codes: 0 all is well; 1 something is wrong, said in a line each; 2 it could not be checked.
 """
@@ -58,13 +58,13 @@ ROOM_PX = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the pages; gives the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("pages", nargs="*", type=Path, help="HTML files; none: a synthetic report")
+    parser.add_argument("pages", nargs="*", type=Path, help="HTML files; none: synthetic reports")
     parser.add_argument("--figures", type=int, default=1, help="least number of figures of a page")
     parser.add_argument("--shots", type=Path, help="folder for screenshots and a printed PDF")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            pages = options.pages or [_synthetic(Path(folder))]
+            pages = options.pages or _synthetic(Path(folder))
             missing = [path for path in pages if not path.is_file()]
             if missing:
                 print(f"check-report: no such file: {', '.join(map(str, missing))}")
@@ -85,14 +85,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _synthetic(folder: Path) -> Path:
+def _synthetic(folder: Path) -> list[Path]:
+    """An ordinary report, and one with many arms, long and hostile names, and a single seed."""
     tests = Path(__file__).resolve().parent.parent
     sys.path[:0] = [str(tests.parent), str(tests)]
     from synthetic_report import report
 
     from fl_opt.report import html
 
-    return html.write(report(), folder / "synthetic.html")
+    names = ["<b>&\"'</b> $x_1$", "word" * 30, "many short words " * 8, "短い名前", "_"]
+    hard = report([*names, *(f"arm {i}" for i in range(6))], seeds=1, size=300, rounds=25)
+    return [
+        html.write(report(), folder / "ordinary.html"),
+        html.write(hard, folder / "difficult.html"),
+    ]
 
 
 def check(browser: Browser, path: Path, figures: int, shots: Path | None) -> list[str]:
