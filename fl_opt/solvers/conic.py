@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fl_opt.certificate import Solution, verify
+from fl_opt.checks import number
 from fl_opt.errors import Infeasible, SolverFailure
 from fl_opt.structure import Convex
 
@@ -24,9 +25,19 @@ D = TypeVar("D")
 class Conic:
     """Solver of a `Convex` problem. Proof: "dual" where the model offers a bound, else none.
 
+    Parameters
+    ----------
+    tolerance
+        Residuals and gap at which Clarabel stops, in the units of the model [-].
+
     Raises ``Infeasible`` where Clarabel finds a certificate of infeasibility, ``SolverFailure``
-    where it ends without an answer. An earlier solution is not used.
+    where it ends without an answer, as at a time limit. An earlier solution is not used.
     """
+
+    tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        number("tolerance", self.tolerance, open_low=True, high=1e-2)
 
     def __call__(
         self,
@@ -40,7 +51,10 @@ class Conic:
         import cvxpy
 
         model = problem.model()
-        options = {} if time_limit_s is None else {"time_limit": time_limit_s}
+        names = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
+        options = dict.fromkeys(names, self.tolerance)
+        if time_limit_s is not None:
+            options["time_limit"] = time_limit_s
         try:
             with warnings.catch_warnings():
                 # "solution may be inaccurate": the certificate says how inaccurate
@@ -51,7 +65,7 @@ class Conic:
         status = model.program.status
         if status == cvxpy.INFEASIBLE:
             raise Infeasible("Clarabel proves that no decision meets every limit", constraint="all")
-        if model.program.value is None or not math.isfinite(model.program.value):
+        if status not in (cvxpy.OPTIMAL, cvxpy.OPTIMAL_INACCURATE):
             raise _failure(f"Clarabel ended with {status}")
         decision = model.decision()
         bound = -math.inf if model.bound is None else model.bound()
