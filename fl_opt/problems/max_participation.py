@@ -112,15 +112,7 @@ class MaxParticipation:
 
     def pack(self, chosen: NDArray[np.bool_]) -> Allocation:
         """The round of the devices of a mask (K,), each with its least bandwidth."""
-        everyone = self._uplink.allocation(self._uplink.floor)
-        assert everyone.upload_s is not None
-        return everyone.replace(
-            selected=chosen,
-            bandwidth_hz=np.where(chosen, everyone.bandwidth_hz, 0.0),
-            power_w=np.where(chosen, everyone.power_w, 0.0),
-            cpu_hz=np.where(chosen, everyone.cpu_hz, 0.0),
-            upload_s=np.where(chosen, everyone.upload_s, 0.0),
-        )
+        return self._uplink.allocation(self._uplink.floor, chosen)
 
     # structure: Mixed
 

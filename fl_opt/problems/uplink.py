@@ -285,7 +285,10 @@ class Uplink:
         return total(heat[~self.sending])
 
     def allocation(self, point: Point, selected: NDArray[np.bool_] | None = None) -> Allocation:
-        """The allocation that `point` (n,) describes; all take part unless a mask (K,) is given."""
+        """The allocation that `point` (n,) describes; all take part unless a mask (K,) is given.
+
+        A device that does not take part gets nothing.
+        """
         network = self.network
         cycles, payload = self._of(network.cycles), self._of(network.upload_bit)
         slow, fast = self._of(network.cpu_min_hz), self._of(network.cpu_max_hz)
@@ -298,13 +301,16 @@ class Uplink:
             clock = np.minimum(np.maximum(clock, slow[k]), fast[k])
             return clock, np.minimum(power, self.part.power[k])
 
+        def among(values: Floats) -> Floats:
+            return values if selected is None else np.where(selected, values, 0.0)
+
         clock, power = self._map(answer, 2)
         deadline = float(self.deadline_s.max())
         return Allocation(
             selected=np.ones(network.size, dtype=bool) if selected is None else selected,
-            bandwidth_hz=self.spread(point.b, 0.0),
-            power_w=self.spread(power, 0.0),
-            cpu_hz=self.spread(clock, self.idle_clock_hz),
-            upload_s=self.spread(point.t, 0.0),
+            bandwidth_hz=among(self.spread(point.b, 0.0)),
+            power_w=among(self.spread(power, 0.0)),
+            cpu_hz=among(self.spread(clock, self.idle_clock_hz)),
+            upload_s=among(self.spread(point.t, 0.0)),
             deadline_s=deadline,
         )
