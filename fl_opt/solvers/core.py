@@ -166,7 +166,8 @@ class _Packing:
     def explore(self, relaxation: Relaxation, effort: Effort, elsewhere: float) -> None:
         """Search near a relaxation; nothing outside of it is worth more than `elsewhere`."""
         if relaxation.full_slack >= 0.0:
-            self.offer(relaxation.base[relaxation.base >= 0])
+            base = _with_one_more(relaxation)
+            self.offer(base[base >= 0])
         self.tighten(max(relaxation.upper, elsewhere))
         if self.closed:
             return
@@ -178,6 +179,19 @@ class _Packing:
             self.offer(_applied(relaxation, changes, found.picked))
         closest = min(found.open, changes.beyond)
         self.tighten(max(relaxation.upper - closest, self.value, elsewhere))
+
+
+def _with_one_more(relaxation: Relaxation) -> Index:
+    """The base and, in the capacity that it leaves, the one option of most value that fits."""
+    options, base = relaxation.options, relaxation.base
+    free = np.flatnonzero(base[options.owner] < 0)
+    fits = free[options.full[free] <= relaxation.full_slack]
+    if not fits.size:
+        return base
+    best = fits[np.argmax(options.value[fits])]
+    grown = base.copy()
+    grown[options.owner[best]] = best
+    return grown
 
 
 def _applied(relaxation: Relaxation, changes: Changes, picked: list[int]) -> Index:
