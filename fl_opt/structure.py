@@ -241,8 +241,9 @@ class Choice:
     ``sum second x <= budget``: a member takes at least `least` of the first resource, and the more
     it takes, the less it needs of the second, convexly.
 
-    `value` (n,) > 0; `least` (n,) is enough, `least_low` (n,) a proven lower bound of what is;
-    `budget` may be infinite; `charge` >= 0 is the value of a unit of the second resource saved.
+    `value` (n,) > 0. `least` (n,) is enough, `least_low` (n,) a proven lower bound of what is, in
+    some optimal choice at least. `budget` may be infinite; `charge` >= 0 is the value of a unit of
+    the second resource saved.
     """
 
     value: Floats
@@ -288,28 +289,28 @@ class MixedConvex(Problem[D], Protocol[D]):
     def recall(self, decision: D) -> NDArray[np.bool_] | None:
         """The mask of an earlier decision; None where it does not fit this problem."""
 
-    def opening(self) -> Iterator[Cut]:
-        """Tangents to begin with."""
+    def first(self, decision: Any) -> Floats:
+        """Amounts (m,) of the first resource that a decision of `rest` gives to those taken."""
 
-    def cut(self, taken: NDArray[np.bool_], decision: Any) -> Cut:
-        """Tangents at a decision of `rest`."""
+    def tangents(self, taken: NDArray[np.bool_], first: Floats) -> Cut:
+        """Tangents of the candidates taken at amounts (m,) of the first, at least their least."""
 
 
 @dataclass(frozen=True, eq=False)
-class Weighing(Generic[R]):
+class Weighing:
     """What every candidate takes of both resources at a price of the first.
 
     `price` is in units of the second resource per unit of the first, and may be a little above
     the one that was asked for; at infinity only the first resource counts. `weight` (n,) is a
     proven lower bound of the least ``second + price x first``; `first` and `second` (n,) are
-    amounts at which it is nearly attained. `response` serves as a start at a near price.
+    amounts at which it is nearly attained. `warm` serves as a start at a near price.
     """
 
     price: float
     weight: Floats
     first: Floats
     second: Floats
-    response: R | None
+    warm: Any = None
 
 
 @runtime_checkable
@@ -319,7 +320,7 @@ class PricedChoice(MixedConvex[D], Protocol[D]):
     Proof: dual, and dual + tree where a search closes the rest.
     """
 
-    def weigh(self, price: float, start: Weighing[Any] | None = None) -> Weighing[Any]:
+    def weigh(self, price: float, start: Weighing | None = None) -> Weighing:
         """Every candidate's best exchange at a price > 0, possibly infinite."""
 
 

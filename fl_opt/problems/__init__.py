@@ -1,5 +1,6 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
+from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime

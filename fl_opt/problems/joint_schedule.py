@@ -1,0 +1,239 @@
+r"""Who takes part, and with which bandwidth, power, clock and time, under three budgets.
+
+    maximise    sum_k w_k x_k - q sum_k e_k x_k         over x in {0, 1}^K and, where x_k = 1,
+    subject to  C_k/f_k + t_k <= T_k                             "deadline"
+                t_k b_k log2(1 + h_k p_k/(N0 b_k)) >= s_k        "payload"
+                p_k <= P_k,  f_min_k <= f_k <= f_max_k           "power_max", "cpu_min", "cpu_max"
+                e_k = kappa_k C_k f_k^2 + p_k t_k <= E_k         "energy"
+                sum_k b_k x_k <= B                               "band"
+                sum_k e_k x_k <= E                               "energy_total"
+
+    w_k  utility of device k [-]     q    utility of a joule saved [1/J]    x_k  takes part
+    b_k  bandwidth [Hz]     p_k  power [W]      f_k  clock [cycle/s]    t_k  airtime [s]
+    C_k  cycles [cycle]     s_k  payload [bit]  h_k  channel gain [-]   N0   noise density [W/Hz]
+
+Once x is chosen, the rest is convex (see `min_energy`): with e_k(b) the least energy of a device at
+bandwidth b, convex and decreasing, x is possible iff the least of sum e_k(b_k) within the band is
+at most E. At a price mu [J/Hz] of the band let phi_k(mu) = min_b e_k(b) + mu b. By duality that
+least energy is the greatest of sum_k phi_k(mu) x_k - mu B over all mu, so that the problem is a
+knapsack, one row for each exchange rate of band against energy:
+
+    sum_k phi_k(mu) x_k <= E + mu B   for all mu >= 0,  and in the end,  sum_k b_k(T, E_k) x_k <= B
+
+Its linear relaxation is the Lagrangian dual with two prices, of band and of energy. At its optimum
+at most two devices take part by halves (Shapley-Folkman), so that it exceeds the optimum by at
+most two utilities. All of this is derived; the joint problem is that of FedCS (Nishio, Yonetani,
+ICC 2019, arXiv 1804.08333) with the resources of Yang, Chen, Saad, Hong, Shikh-Bahaei, IEEE TWC
+2021, arXiv 1911.02417.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fl_opt import physics
+from fl_opt.allocation import Allocation, use
+from fl_opt.certificate import Excess
+from fl_opt.checks import number, vector
+from fl_opt.errors import InvalidInput
+from fl_opt.kernels import EPS
+from fl_opt.network import Network
+from fl_opt.problems._limits import device_excess
+from fl_opt.problems._subsets import subsets
+from fl_opt.problems.min_energy import MinEnergy
+from fl_opt.problems.uplink import Uplink, total
+from fl_opt.structure import Choice, Cut, Weighing
+from fl_opt.units import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class JointSchedule:
+    """The most useful round within band, deadline and energy.
+
+    Parameters
+    ----------
+    network
+        Who could take part.
+    deadline_s
+        End of the round, training and upload together, a scalar or (K,) [s].
+    energy_total_j
+        What all who take part may spend together [J].
+    utility
+        What it is worth that a device takes part, a scalar or (K,); `network.samples` where None.
+        Devices of no or negative utility stay out.
+    utility_per_j
+        Utility that a joule costs, as a penalty beside or instead of `energy_total_j` [1/J].
+
+    The cost is minus the utility, plus the penalty. Nothing is infeasible: nobody may take part.
+    Raises ``InvalidInput`` for a deadline that is not positive and finite, a negative or NaN
+    budget or penalty, a utility that is not finite, or a device without any limit on power and
+    energy, which needs no band at all.
+    """
+
+    network: Network
+    deadline_s: ArrayLike
+    energy_total_j: float = math.inf
+    utility: ArrayLike | None = None
+    utility_per_j: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("energy_total_j", self.energy_total_j, finite=False)
+        number("utility_per_j", self.utility_per_j)
+        network, everyone = self._limited, Uplink(self.network, self.deadline_s)
+        free = everyone.sending & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
+        if free.any():
+            k = int(np.flatnonzero(free)[0])
+            raise InvalidInput(
+                f"power_max_w[{k}]",
+                "inf W without a limit on energy",
+                "a finite power or energy",
+                "without either a device needs no band",
+            )
+
+    @cached_property
+    def _utility(self) -> Floats:
+        if self.utility is None:
+            return self.network.samples
+        return vector("utility", self.utility, self.network.size, low=-math.inf)
+
+    def cost(self, decision: Allocation) -> float:
+        """Minus the utility of those who take part, plus the penalty on their energy."""
+        gained = -total(np.where(decision.selected, self._utility, 0.0))
+        if self.utility_per_j == 0.0:
+            return gained
+        return gained + self.utility_per_j * total(use(self.network, decision).energy_j)
+
+    def excess(self, decision: Allocation) -> dict[str, Excess]:
+        """The constraints by name."""
+        spent = total(use(self.network, decision).energy_j)
+        limits = device_excess(self.network, decision, self.deadline_s)
+        return limits | {"energy_total": Excess(spent, self.energy_total_j, "J")}
+
+    # structure: MixedConvex
+
+    @cached_property
+    def _limited(self) -> Network:
+        """The network with limits on energy that some optimal round meets.
+
+        Nobody spends more than all together, nor, at an optimum, more than it is worth.
+        """
+        limit = np.minimum(self.network.energy_j, self.energy_total_j)
+        if self.utility_per_j > 0.0:
+            worth = np.maximum(self._utility, 0.0) / self.utility_per_j * (1.0 + 4.0 * EPS)
+            limit = np.minimum(limit, worth)
+        return self.network.replace(energy_j=limit)
+
+    @cached_property
+    def _candidates(self) -> NDArray[np.int_]:
+        """Devices whose own round is possible and worth its energy, unless proven otherwise."""
+        alone = Uplink(self._limited, self.deadline_s)
+        able = np.isfinite(alone.least_hz) & (alone.least_low_hz <= self.network.band_hz)
+        return np.flatnonzero(able & (self._utility > 0.0))
+
+    def _of(self, network: Network) -> Uplink:
+        deadline = vector("deadline_s", self.deadline_s, self.network.size)
+        return Uplink(network[self._candidates], deadline[self._candidates])
+
+    @cached_property
+    def _uplink(self) -> Uplink:
+        return self._of(self.network)
+
+    @cached_property
+    def _limited_uplink(self) -> Uplink:
+        return self._of(self._limited)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The candidates (n,): devices whose own round is possible and worth its energy."""
+        some = self._candidates.size > 0
+        return Choice(
+            value=self._utility[self._candidates],
+            least=self._uplink.least_hz if some else np.zeros(0),
+            least_low=self._limited_uplink.least_low_hz if some else np.zeros(0),
+            supply=self.network.band_hz,
+            budget=self.energy_total_j,
+            charge=self.utility_per_j,
+        )
+
+    def rest(self, taken: NDArray[np.bool_]) -> MinEnergy:
+        """Least energy of a round of exactly the candidates of a mask (n,)."""
+        return MinEnergy(self._uplink.network[taken], self._uplink.deadline_s[taken])
+
+    def join(self, taken: NDArray[np.bool_], decision: Allocation | None) -> Allocation:
+        """The round in which candidates `taken` (n,) do what `decision` says; None for nobody."""
+        if decision is None:
+            return Allocation.none(self.network.size)
+        index = self._candidates[taken]
+
+        def wide(values: ArrayLike | None) -> Floats:
+            full = np.zeros(self.network.size)
+            full[index] = values
+            return full
+
+        return Allocation(
+            selected=wide(1.0) > 0.0,
+            bandwidth_hz=wide(decision.bandwidth_hz),
+            power_w=wide(decision.power_w),
+            cpu_hz=wide(decision.cpu_hz),
+            upload_s=wide(decision.upload_s),
+            deadline_s=decision.deadline_s,
+        )
+
+    def recall(self, decision: Allocation) -> NDArray[np.bool_] | None:
+        """The candidates (n,) of an earlier decision; None where the devices are others."""
+        if decision.size != self.network.size:
+            return None
+        return decision.selected[self._candidates]
+
+    def first(self, decision: Allocation) -> Floats:
+        """Bandwidths of those who take part in a round of `rest` [Hz]."""
+        return decision.bandwidth_hz
+
+    def tangents(self, taken: NDArray[np.bool_], first: Floats) -> Cut:
+        """Tangents of the energies of candidates `taken` (n,) at bandwidths `first` (m,) [Hz]."""
+        at = np.maximum(first, self.choice.least[taken])
+        uplink = Uplink(self._uplink.network[taken], self._uplink.deadline_s[taken])
+        _, energy, slope = uplink.at(at[uplink.sending])
+        value = uplink.spread(energy, _training_j(uplink))
+        return Cut(np.flatnonzero(taken), at, value, uplink.spread(slope, 0.0))
+
+    # structure: PricedChoice
+
+    def weigh(self, price: float, start: Weighing | None = None) -> Weighing:
+        """Energy plus price x band of every candidate; the band alone at an infinite price."""
+        uplink, low_hz = self._limited_uplink, self.choice.least_low
+        idle = _training_j(uplink)
+        if price == math.inf:
+            _, energy, _ = uplink.at(uplink.floor.b)
+            return Weighing(price, low_hz, uplink.least_hz, uplink.spread(energy, idle))
+        response = uplink.respond(price, None if start is None else start.warm)
+        if response.point.b.size:
+            slope = float(uplink.own_price(response.point).max()) * (1.0 + 32.0 * EPS)
+            price = max(price, slope)
+        bound = uplink.spread(uplink.multipliers(price, response.point).value, idle)
+        # fmax: where the tangent plane breaks down, its value is NaN or -inf
+        weight = np.fmax(bound, price * low_hz) * (1.0 - 8.0 * EPS)
+        first = uplink.spread(response.point.b, 0.0)
+        return Weighing(price, weight, first, weight - price * first, response)
+
+    # structure: Enumerable
+
+    def candidates(self) -> Iterator[tuple[Allocation, float]]:
+        """The best round of each set of candidates, the most useful sets first.
+
+        Sets that cannot be better than one before are left out. Raises ``InvalidInput`` for more
+        than 20 candidates.
+        """
+        return subsets(self)
+
+
+def _training_j(uplink: Uplink) -> Floats:
+    """(K,) energy of training without any payload [J]."""
+    network = uplink.network
+    return physics.training_energy_j(network.capacitance, network.cycles, uplink.idle_clock_hz)
