@@ -13,41 +13,63 @@ _NEAR = 1e-3
 """Relative distance at which the slope of the bandwidth over time is looked at again."""
 
 
-def least(part: Slice) -> tuple[Point, Floats, NDArray[np.bool_]]:
-    """Least bandwidth within deadline and power, a proven lower bound of it, and a mask.
+def least(part: Slice) -> tuple[Point, NDArray[np.bool_]]:
+    """Least bandwidth within deadline and power, and the mask of those whose energy forbids it.
 
-    b = inf where no bandwidth suffices. The mask tells who breaks the energy limit there; for
-    them see `least_by_energy`.
+    b = inf where no bandwidth suffices. For the devices of the mask see `least_by_energy`.
     """
-    t, u = np.maximum(part.upload_high, 0.0), part.train_low
+    t = np.maximum(part.upload_high, 0.0)
     with np.errstate(all="ignore"):
         level = np.log(part.power * t / (part.noise * part.nats))
         able = level > 0.0
-        v = growth_inverse(np.where(able, level, 1.0))
-        b = np.where(able, part.nats / (t * v), np.inf)
-        low = b * (1.0 - EPS * (8.0 + 2.0 * part.deadline / t) * (1.0 + 2.0 / v))
-        tight = able & (part.heat(u) + part.power * t > part.energy)
-    return Point(t, u, b), np.where(able, np.maximum(low, 0.0), np.inf), tight
+        b = np.where(able, part.nats / (t * growth_inverse(np.where(able, level, 1.0))), np.inf)
+    return Point(t, part.train_low, b), able & _too_hot(part, t)
 
 
-def least_by_energy(part: Slice) -> tuple[Point, Floats]:
-    """Least bandwidth where the energy limit binds, and a proven lower bound; inf where none is.
+def _too_hot(part: Slice, t: Floats) -> NDArray[np.bool_]:
+    """Whether full clock and full power for `t` seconds break the energy limit."""
+    with np.errstate(invalid="ignore"):
+        hot: NDArray[np.bool_] = part.heat(part.train_low) + part.power * t > part.energy
+    return hot
+
+
+def least_by_energy(part: Slice) -> Point:
+    """Least bandwidth where the energy limit binds; b = inf where none suffices.
 
     b(t) = a/(v t) with growth(v) = ln(E_up/(n a)) is the lower edge of a convex set, hence convex,
     with d ln b/d ln t = exp(r) - 1, r = ln(2 kappa C^3 t/u^3) - ln(E_up (v/(1 - exp(-v)) - 1)).
     Its minimum is at r = 0; where that asks for more than p_max, both limits bind and the time
-    split follows from them. What is left of r bounds the minimum from below.
+    split follows from them.
     """
     slowest = np.minimum(part.train_high, part.deadline)
     able = part.energy - part.heat(slowest) > part.noise * part.nats
-    t, u = np.zeros_like(slowest), slowest.copy()
-    b, low = np.full_like(slowest, np.inf), np.full_like(slowest, np.inf)
+    t, u, b = np.zeros_like(slowest), slowest.copy(), np.full_like(slowest, np.inf)
     if able.any():
         some = part[able]
-        point = _split_by_energy(some)
-        t[able], u[able] = point
-        b[able], low[able] = _edge(some, *point)
-    return Point(t, u, b), low
+        t[able], u[able] = _split_by_energy(some)
+        with np.errstate(all="ignore"):
+            reached = np.minimum(some.energy - some.heat(u[able]), some.power * t[able])
+            level = np.log(reached / (some.noise * some.nats))
+            band = some.nats / (t[able] * growth_inverse(level))
+        b[able] = np.where(level > 0.0, band, np.inf)
+    return Point(t, u, b)
+
+
+def least_bound(part: Slice, point: Point) -> Floats:
+    """Proven lower bound of the least bandwidth, true in floating point.
+
+    `point` is what `least` and `least_by_energy` found. At full clock and power it is a formula,
+    whose rounding is taken off; at the energy limit the tangent of the convex b(t) bounds it.
+    """
+    with np.errstate(all="ignore"):
+        v = part.nats / (point.t * point.b)
+        low = point.b * (1.0 - EPS * (8.0 + 2.0 * part.deadline / point.t) * (1.0 + 2.0 / v))
+    hungry = np.flatnonzero(
+        np.isfinite(point.b) & _too_hot(part, np.maximum(part.upload_high, 0.0))
+    )
+    if hungry.size:
+        low[hungry] = _bound_by_energy(part[hungry], point.t[hungry], point.u[hungry])
+    return np.where(np.isinf(point.b), np.inf, np.maximum(low, 0.0))
 
 
 def _excess_push(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
@@ -79,7 +101,11 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
         some = part[index]
         return _excess_push(some, *some.split(z))
 
-    t, u = part.split(increasing_root(longer, low, high, np.zeros_like(low)))
+    # the root if the upload took a third of the energy: t/u^3 = 2 E/(3 train)
+    with np.errstate(divide="ignore"):
+        start = np.log(2.0 / 3.0 * part.energy * part.deadline * part.deadline / part.train)
+    start = np.minimum(np.where(start > 0.0, start / 3.0, start), 700.0)
+    t, u = part.split(increasing_root(longer, low, high, start))
     over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
     if over.size:
         both = part[over]
@@ -97,14 +123,10 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
     return t, u
 
 
-def _edge(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
-    """Bandwidth at a split under the limits on energy and power, and a bound of its minimum."""
+def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
     floor, heat = part.noise * part.nats, part.heat(u)
     rest = part.energy - heat
     with np.errstate(all="ignore"):
-        reached = np.minimum(rest, part.power * t)
-        level = np.log(reached / floor)
-        b = np.where(level > 0.0, part.nats / (t * growth_inverse(level)), np.inf)
         cool = part.power * t > rest * (1.0 + 1e-9)
         most = np.where(cool, rest, np.maximum(rest, part.power * t))
         v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
@@ -122,5 +144,4 @@ def _edge(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
         longer = np.where(after > 4.0 * noise, np.minimum(longer, _NEAR), longer)
         span = np.where(push > 0.0, shorter, longer)
         doubt = noise * (1.0 + span) + np.abs(np.expm1(push)) * span
-        low = part.nats / (t * v) * (1.0 - np.where(np.isnan(doubt), 1.0, doubt))
-    return b, np.where(np.isinf(b), np.inf, np.maximum(low, 0.0))
+        return part.nats / (t * v) * (1.0 - np.where(np.isnan(doubt), 1.0, doubt))

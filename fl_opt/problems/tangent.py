@@ -39,23 +39,14 @@ class Multipliers:
 
 
 def tangent(
-    part: Slice,
-    point: Point,
-    price: float,
-    weight: float,
-    least: Floats | float = 0.0,
-    latest: float | None = None,
+    part: Slice, point: Point, price: float, weight: float, latest: float | None = None
 ) -> Multipliers:
     """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
 
     From weak duality and the tangent plane at `point`: true at any point, price and multipliers,
-    tight at the best ones. `least` is a proven lower bound of the bandwidth. The plane slopes
-    upward in b, and so is a bound, at prices of at least `own`. With `latest` the plane, sloping
-    by -`time` in the deadline, holds for every deadline up to that, provided that `least` does.
-    Every rounding error of the evaluation is taken off.
-
-    Where the energy limit leaves nearly nothing for the upload, its multiplier and with it the
-    rounding is huge; no multiplier and the least bandwidth then give the better bound.
+    tight at the best ones. The plane slopes upward in b, and so is a bound, at prices of at least
+    `own`. With `latest` the plane, sloping by -`time` in the deadline, holds for every deadline up
+    to that. Every rounding error of the evaluation is taken off.
     """
     t, b = point.t, point.b
     with np.errstate(all="ignore"):
@@ -64,42 +55,65 @@ def tangent(
         g = marginal(x, grown)
         power = b * part.noise * grown
         energy = part.heat(point.u) + t * power
-        push = np.where(part.train > 0.0, part.train / (point.u * point.u * point.u), 0.0)
+        push = _push(part, point.u)
         save = b * part.noise * g
         steep = part.noise * b * x * (grown + 1.0) / t
-        spare = np.maximum(price / (part.noise * g) - weight * t, 0.0)
         hot = energy >= part.energy * (1.0 - _ACTIVE)
         full = power >= part.power * (1.0 - _ACTIVE)
-        both = (spare * steep - weight * (push - save)) / (push - save + t * steep)
-        some = np.where(full, np.clip(both, 0.0, spare / t), spare / t)
-        on_energy = np.where(hot, some, 0.0)
-        on_power = np.where(full, np.maximum(spare - on_energy * t, 0.0), 0.0)
+        on_energy, on_power = np.zeros_like(t), np.zeros_like(t)
+        k = np.flatnonzero(hot | full)
+        if k.size:
+            spare = np.maximum(price / (part.noise[k] * g[k]) - weight * t[k], 0.0)
+            lack = push[k] - save[k]
+            both = (spare * steep[k] - weight * lack) / (lack + t[k] * steep[k])
+            most = spare / t[k]
+            some = np.where(full[k], np.minimum(np.maximum(both, 0.0), most), most)
+            on_energy[k] = np.where(hot[k], some, 0.0)
+            on_power[k] = np.where(full[k], np.maximum(spare - on_energy[k] * t[k], 0.0), 0.0)
+        whole = weight + on_energy
+        own = part.noise * g * (whole * t + on_power)
+        spent = whole * save + on_power * steep
+        pushed = whole * push
+        pull = pushed - spent
         horizon = part.deadline if latest is None else np.maximum(part.deadline, latest)
         slowest = np.minimum(part.train_high, horizon)
-
-        def plane(
-            on_energy: Floats | float, on_power: Floats | float
-        ) -> tuple[Floats, Floats, Floats]:
-            whole = weight + on_energy
-            own = part.noise * g * (whole * t + on_power)
-            spent = whole * save + on_power * steep
-            pull = whole * push - spent
-            room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
-            loss = np.maximum(room * pull, 0.0)
-            value = weight * energy + own * b - loss + np.maximum(price - own, 0.0) * least
-            value += np.where(hot, on_energy * (energy - part.energy), 0.0)
-            value += np.where(full, on_power * (power - part.power), 0.0)
-            size = whole * energy + on_power * power + own * b
-            # t + u misses the horizon by a rounding, and pull is rounded over the whole room
-            turn = horizon * spent + np.abs(room) * (whole * push + spent)
-            return value - EPS * (24.0 + 8.0 * x) * (size + turn), own, pull
-
-        value, own, pull = plane(on_energy, on_power)
-        if weight > 0.0 and (hot | full).any():
-            free, slack, _ = plane(0.0, 0.0)
-            value, own = np.where(free > value, free, value), np.maximum(own, slack)
-        spent = (weight + on_energy) * save + on_power * steep
+        room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
+        value = weight * energy + own * b - np.maximum(room * pull, 0.0)
+        value[k] += np.where(hot[k], on_energy[k] * (energy[k] - part.energy[k]), 0.0)
+        value[k] += np.where(full[k], on_power[k] * (power[k] - part.power[k]), 0.0)
+        size = whole * energy + on_power * power + own * b
+        # t + u misses the horizon by a rounding, and pull is rounded over the whole room
+        turn = horizon * spent + np.abs(room) * (pushed + spent)
+        value -= EPS * (24.0 + 8.0 * x) * (size + turn)
     return Multipliers(value, own, on_energy, on_power, spent, pull)
+
+
+def bare_tangent(part: Slice, point: Point, price: float, least: Floats) -> tuple[Floats, Floats]:
+    """The bound of `tangent` at weight one without multipliers, and its `own`.
+
+    `least` (n,) is a proven lower bound of the bandwidth. Where the energy limit leaves nearly
+    nothing for the upload, its multiplier and with it the rounding is huge; this bound is not.
+    """
+    t, b = point.t, point.b
+    with np.errstate(all="ignore"):
+        x = part.nats / (t * b)
+        grown = np.expm1(x)
+        g = marginal(x, grown)
+        energy = part.heat(point.u) + t * b * part.noise * grown
+        push, save, own = _push(part, point.u), b * part.noise * g, t * part.noise * g
+        pull = push - save
+        slowest = np.minimum(part.train_high, part.deadline)
+        room = np.where(pull > 0.0, slowest - point.u, part.train_low - point.u)
+        value = energy + own * b - np.maximum(room * pull, 0.0)
+        value += np.maximum(price - own, 0.0) * least
+        size = energy + price * b + part.deadline * save + np.abs(room) * (push + save)
+        value -= EPS * (24.0 + 8.0 * x) * size
+    return value, own
+
+
+def _push(part: Slice, u: Floats) -> Floats:
+    """What training a second longer would save, 2 kappa C^3/u^3 [J/s]."""
+    return np.where(part.train > 0.0, part.train / (u * u * u), 0.0)
 
 
 def own_price(part: Slice, point: Point) -> Floats:

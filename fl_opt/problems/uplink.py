@@ -18,8 +18,8 @@ from fl_opt.kernels import EPS, chunks
 from fl_opt.network import Network
 from fl_opt.problems import device
 from fl_opt.problems.device import Point, Slice
-from fl_opt.problems.least import least, least_by_energy
-from fl_opt.problems.tangent import Multipliers, own_price, tangent
+from fl_opt.problems.least import least, least_bound, least_by_energy
+from fl_opt.problems.tangent import Multipliers, bare_tangent, own_price, tangent
 from fl_opt.units import Floats
 
 
@@ -104,23 +104,20 @@ class Uplink:
         return columns
 
     @cached_property
-    def _least(self) -> tuple[Point, Floats]:
-        def answer(index: slice) -> tuple[Floats, ...]:
-            point, low, tight = least(self.part[index])
-            return point.t, point.u, point.b, low, tight.astype(float)
+    def floor(self) -> Point:
+        """(n,) least bandwidth, and its split of time, of the devices with a payload."""
 
-        t, u, b, low, tight = self._map(answer, 5)
+        def answer(index: slice) -> tuple[Floats, ...]:
+            point, tight = least(self.part[index])
+            return point.t, point.u, point.b, tight.astype(float)
+
+        t, u, b, tight = self._map(answer, 4)
         hungry = np.flatnonzero(tight)
         for some in chunks(hungry.size):
             index = hungry[some]
-            point, low[index] = least_by_energy(self.part[index])
+            point = least_by_energy(self.part[index])
             t[index], u[index], b[index] = point.t, point.u, point.b
-        return Point(t, u, b), low
-
-    @property
-    def floor(self) -> Point:
-        """(n,) least bandwidth, and its split of time, of the devices with a payload."""
-        return self._least[0]
+        return Point(t, u, b)
 
     @cached_property
     def idle_clock_hz(self) -> Floats:
@@ -144,7 +141,8 @@ class Uplink:
     @cached_property
     def least_low_hz(self) -> Floats:
         """(K,) proven lower bound of `least_hz`, true in floating point [Hz]."""
-        return self._with_idle(self._least[1])
+        (low,) = self._map(lambda k: (least_bound(self.part[k], self.floor[k]),), 1)
+        return self._with_idle(low)
 
     def price_guess(self, band_hz: float) -> float:
         """A price of bandwidth of the right order [J/Hz].
@@ -236,8 +234,14 @@ class Uplink:
         """
 
         def answer(index: slice) -> tuple[Floats, ...]:
-            least = self._least[1][index] if latest_s is None else 0.0
-            found = tangent(self.part[index], point[index], price, weight, least, latest_s)
+            part, here = self.part[index], point[index]
+            found = tangent(part, here, price, weight, latest_s)
+            k = np.flatnonzero((found.energy > 0.0) | (found.power > 0.0))
+            if k.size and weight == 1.0 and latest_s is None:
+                low = least_bound(part[k], self.floor[index][k])
+                value, own = bare_tangent(part[k], here[k], price, low)
+                found.value[k] = np.maximum(found.value[k], value)
+                found.own[k] = np.maximum(found.own[k], own)
             return found.value, found.own, found.energy, found.power, found.time, found.pull
 
         return Multipliers(*self._map(answer, 6))
