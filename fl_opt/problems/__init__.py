@@ -1,5 +1,7 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
+from fl_opt.problems.fedl import FEDL as FEDL
+from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
