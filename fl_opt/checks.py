@@ -56,12 +56,15 @@ def vector(
 ) -> Floats:
     """`value` as a read-only float64 array (size,), a scalar broadcast.
 
-    Raises ``InvalidInput`` naming field, device, value and range.
+    A copy, unless nobody can write to `value` either. Raises ``InvalidInput`` naming field,
+    device, value and range.
     """
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidInput(where, repr(value)[:80], "numbers") from None
+    if array is value and (array.flags.writeable or not array.flags.owndata):
+        array = array.copy()
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] not in (1, size)):
         raise InvalidInput(
             f"{where}.shape", array.shape, f"({size},), a value per device, or one value for all"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,13 +95,19 @@ class Uplink:
             train_high=slowest,
         )
 
-    def _map(self, function: Callable[[slice], tuple[Floats, ...]], width: int) -> list[Floats]:
+    def _map(
+        self,
+        function: Callable[[slice], tuple[Floats, ...]],
+        width: int,
+        columns: Sequence[Floats] | None = None,
+    ) -> list[Floats]:
+        """`width` arrays (n,) filled chunk by chunk, in place where `columns` are given."""
         size = self.part.nats.size
-        columns = [np.empty(size) for _ in range(width)]
+        filled = [np.empty(size) for _ in range(width)] if columns is None else list(columns)
         for index in chunks(size):
-            for column, values in zip(columns, function(index), strict=True):
+            for column, values in zip(filled, function(index), strict=True):
                 column[index] = values
-        return columns
+        return filled
 
     @cached_property
     def floor(self) -> Point:
@@ -170,7 +176,7 @@ class Uplink:
     def respond(self, price: float, start: Response | None = None) -> Response:
         """Best time split and bandwidth of every device with a payload at `price` [J/Hz].
 
-        Every device must be able to take part.
+        Every device must be able to take part. `start` is used up: its arrays are filled anew.
         """
         part, floor = self.part, self.floor
         warm = np.full((2, part.nats.size), np.nan) if start is None else start.warm
@@ -182,7 +188,8 @@ class Uplink:
             slope.append(float(change @ point.b))
             return point.t, point.u, point.b
 
-        point = Point(*self._map(answer, 3))
+        used = None if start is None else (start.point.t, start.point.u, start.point.b)
+        point = Point(*self._map(answer, 3, used))
         return Response(point, math.fsum(demand), math.fsum(slope), warm)
 
     def at(self, bandwidth_hz: ArrayLike) -> tuple[Point, Floats, Floats]:
@@ -265,17 +272,23 @@ class Uplink:
 
     def limit_prices(self, point: Point, found: Multipliers) -> dict[str, Floats]:
         """(K,) shadow prices of each device's own limits, from its multipliers at `point`."""
-        part, cycles = self.part, self._of(self.network.cycles)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            per_clock = np.where(cycles > 0.0, point.u * point.u / cycles, 0.0)
-        fast = np.where(point.u <= part.train_low, np.maximum(-found.pull, 0.0), 0.0)
-        slow = np.where(point.u >= part.train_high, np.maximum(found.pull, 0.0), 0.0)
+        cycles = self._of(self.network.cycles)
+
+        def answer(k: slice) -> tuple[Floats, ...]:
+            part, u, pull = self.part[k], point.u[k], found.pull[k]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                per_clock = np.where(part.train_low > 0.0, u * u / cycles[k], 0.0)
+            fast = np.where(u <= part.train_low, np.maximum(-pull, 0.0), 0.0)
+            slow = np.where(u >= part.train_high, np.maximum(pull, 0.0), 0.0)
+            return fast * per_clock, slow * per_clock
+
+        fast, slow = self._map(answer, 2)
         prices = {
             "deadline": found.time,
             "energy": found.energy,
             "power_max": found.power,
-            "cpu_max": fast * per_clock,
-            "cpu_min": slow * per_clock,
+            "cpu_max": fast,
+            "cpu_min": slow,
         }
         return {name: self.spread(values, 0.0) for name, values in prices.items()}
 
@@ -309,6 +322,8 @@ class Uplink:
             return values if selected is None else np.where(selected, values, 0.0)
 
         clock, power = self._map(answer, 2)
+        for column in (clock, power, point.t, point.b):
+            column.flags.writeable = False  # so that the allocation need not copy
         deadline = float(self.deadline_s.max())
         return Allocation(
             selected=np.ones(network.size, dtype=bool) if selected is None else selected,
