@@ -256,6 +256,25 @@ def test_weight_plus_constant_is_certified_closely(constant: float) -> None:
     assert solution.certificate.gap <= 1e-5
 
 
+@pytest.mark.parametrize("kind", ["alike", "in proportion"])
+def test_large_groups_are_no_burden(kind: str) -> None:
+    size = 20_000
+    weight = np.random.default_rng(6).lognormal(0.0, 1.0, size)
+    value = weight.copy()
+    if kind == "alike":
+        weight, value = np.ones(size), np.ones(size)
+    group = (np.arange(size) // 1000).tolist()
+    solution = pack(bag(value, weight, 7.0, group=group), states=1_000_000)
+    assert solution.certificate.gap <= 1e-3
+
+
+def test_a_lighter_item_that_may_not_fit_hides_no_other() -> None:
+    problem = bag([2.0, 1.0], [np.inf, 1.0], 1.0, low=[0.5, 1.0], group=[0, 0])
+    solution = pack(problem)
+    assert solution.allocation.tolist() == [False, True]
+    assert solution.certificate.bound == -2.0
+
+
 def test_the_price_of_taking_part_settles_nearly_equal_values() -> None:
     rng = np.random.default_rng(4)
     value = 1.0 + 1e-3 * rng.random(1000)

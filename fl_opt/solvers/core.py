@@ -150,7 +150,8 @@ class _Packing:
         """Price, search, and where that is not enough, price the number too and search again."""
         first = relax(self.options)
         self.explore(first, effort, -math.inf)
-        if self.closed or not self.options.single:
+        late = time.perf_counter() > effort.until_s
+        if self.closed or late or not self.options.single:
             return
         number = int(np.count_nonzero(first.base >= 0))
         target = self.value + self.step

@@ -138,7 +138,7 @@ def _later(changes: Changes, direction: float, most: float) -> Floats:
 
 def _branch(states: Floats, moves: Floats) -> Floats:
     """All states unmoved, then all with the first move, and so on."""
-    return np.concatenate([states, *(states + move for move in moves)])
+    return np.add.outer(np.append(0.0, moves), states).ravel()
 
 
 def _rest(slack: Floats, noise: float, fill: float, free: float) -> Floats:
@@ -185,10 +185,11 @@ def search(
         if least >= regret - step:
             dropped = min(dropped, least)
             break
-        if regret <= stop or made > effort.states or time.perf_counter() > effort.until_s:
+        old = slack.size
+        spent = made + old * (high - low) > effort.states
+        if regret <= stop or spent or time.perf_counter() > effort.until_s:
             decided = False
             break
-        old = slack.size
         slack = _branch(slack, -changes.weight[low:high])
         full = _branch(full, -changes.full[low:high])
         lost = _branch(lost, changes.loss[low:high])

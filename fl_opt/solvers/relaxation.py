@@ -72,7 +72,7 @@ def options_of(items: Items) -> Options:
     if items.group is not None:
         group = items.group[index]
         order = np.lexsort((items.weight_low[index], group))
-        index, group = index[order], group[order]
+        index, group = _undominated(items, index[order], group[order])
         first = np.flatnonzero(np.diff(group, prepend=group[:1] - 1))
     whole = index.size == items.value.size and items.group is None
     value, low, full = (
@@ -89,6 +89,17 @@ def options_of(items: Items) -> Options:
         math.ldexp(capacity, -weight_exponent),
         math.ldexp(1.0, value_exponent),
     )
+
+
+def _undominated(items: Items, index: Index, group: Index) -> tuple[Index, Index]:
+    """Without the items that are worth no more than a lighter one of their group."""
+    while True:
+        value, weight = items.value[index], items.weight[index]
+        worse = (np.diff(group) == 0) & (np.diff(value) <= 0.0) & (weight[1:] >= weight[:-1])
+        if not worse.any():
+            return index, group
+        keep = np.append(True, ~worse)[: index.size]
+        index, group = index[keep], group[keep]
 
 
 @dataclass(frozen=True, eq=False)
