@@ -82,9 +82,9 @@ class Slice:
             grown = np.exp(z)
         u = self.deadline / (1.0 + grown)
         inside = np.minimum(np.maximum(u, self.train_low), self.train_high)
-        # u exp(z) keeps the digits of a short upload, which T - u would lose
+        # u exp(z) keeps the digits of a short upload, which T - u would lose; z may be infinite
         with np.errstate(over="ignore", invalid="ignore"):
-            t = np.where(inside == u, u * grown, self.deadline - inside)
+            t = np.where((inside == u) & (z < 0.0), u * grown, self.deadline - inside)
         return t, inside
 
 
