@@ -224,11 +224,11 @@ def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floa
         rise, level = growth_slope(v), growth(v)
         t = unit[index] * np.exp(level)
         u = np.maximum(some.deadline - t, some.train_low)
-        push = some.train / (u * u * u)
-        push[some.train == 0.0] = 0.0
+        idle = some.train == 0.0
+        push = some.train / np.where(idle, 1.0, u * u * u)
         nearly = -np.expm1(-v)
         value = np.log(push + some.power) + 2.0 * np.log(t) + np.log(nearly * v * rise)
-        steep = np.where(push > 0.0, 3.0 * push / (push + some.power) * t / u, 0.0)
+        steep = 3.0 * push / (push + some.power) * t / np.where(idle, 1.0, u)
         slope = v * rise * (steep + 2.0) + 1.0 / rise
         return value - log_pull[index], slope
 

@@ -32,9 +32,11 @@ from fl_opt.allocation import Allocation, use
 from fl_opt.certificate import FEASIBLE, Excess
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import require_feasible
 from fl_opt.problems._limits import device_excess
 from fl_opt.problems.uplink import Response, Uplink, total
+from fl_opt.structure import Model
 from fl_opt.units import Floats
 
 
@@ -117,3 +119,9 @@ class MinEnergy:
             **uplink.limit_prices(point, found),
         }
         return bound, prices
+
+    # structure: Convex
+
+    def model(self) -> Model[Allocation]:
+        """The round as a conic program; see `_conic`."""
+        return fdma_model(self.network, self.deadline_s)

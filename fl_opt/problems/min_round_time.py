@@ -31,11 +31,12 @@ from fl_opt.certificate import Excess
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
 from fl_opt.problems._horizon import require_possible, shortest_s
 from fl_opt.problems._limits import device_excess
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import Attempt
+from fl_opt.structure import Attempt, Model
 from fl_opt.units import Floats
 
 
@@ -107,3 +108,9 @@ class MinRoundTime:
         price = 1.0 / total(found.time)
         energy, power = uplink.spread(found.energy, 0.0), uplink.spread(found.power, 0.0)
         return {"band": price, "energy": price * energy, "power_max": price * power}
+
+    # structure: Convex
+
+    def model(self) -> Model[Allocation]:
+        """The round as a conic program with its end as a variable; see `_conic`."""
+        return fdma_model(self.network)

@@ -25,12 +25,13 @@ from fl_opt.certificate import Excess, Solution
 from fl_opt.checks import number
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
 from fl_opt.problems._horizon import require_possible, shortest_s
 from fl_opt.problems._limits import device_excess
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import Line
+from fl_opt.structure import Line, Model
 from fl_opt.units import Floats
 
 
@@ -88,7 +89,7 @@ class TimeEnergyTradeoff:
 
     def reach(self, cost: float) -> float:
         """The longest round whose duration alone is worth at most `cost` [s]."""
-        return cost / self.joule_per_s * (1.0 + 4.0 * EPS)
+        return max(cost / self.joule_per_s * (1.0 + 4.0 * EPS), shortest_s(self.network))
 
     def line(self, x: float, solution: Solution[Any], reach: float) -> Line:
         """Supporting line of the optimal cost over the duration [J], from tangent planes."""
@@ -121,3 +122,9 @@ class TimeEnergyTradeoff:
     def prices(self, x: float, solution: Solution[Any]) -> Mapping[str, float | Floats | None]:
         """Shadow prices of `MinEnergy` at the best duration."""
         return solution.prices
+
+    # structure: Convex
+
+    def model(self) -> Model[Allocation]:
+        """The round as a conic program with its end as a variable; see `_conic`."""
+        return fdma_model(self.network, joule_per_s=self.joule_per_s)
