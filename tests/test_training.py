@@ -14,6 +14,7 @@ from still_world import network
 from torch import Tensor, nn
 
 from fl_opt import Allocation, FedAvg, InvalidInput, Outcome, Task
+from fl_opt.validation import models
 from fl_opt.validation.fedavg import State, rounded
 from fl_opt.validation.federation import Federation
 from fl_opt.validation.models import Batches, Convolutional, Model, Perceptron, build, threads
@@ -156,6 +157,17 @@ def test_padding_and_rest_change_nothing_and_devices_do_not_meet(model: Model) -
     order = torch.tensor([3, 0, 2, 1])
     turned, _ = model.train(start, x, y, Batches(index[order], weight[order]), 0.3)
     torch.testing.assert_close(turned, whole[order], rtol=1e-12, atol=1e-14)
+
+
+def test_groups_that_fit_the_cache_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MODELS[1]
+    start, x, y, batches = problem(model, 7, 3, 4, 11, torch.float64)
+    whole, loss = model.train(start, x, y, batches, 0.3)
+    for devices in (1, 3):
+        monkeypatch.setattr(models, "GROUP_BYTES", devices * model.parameters * 8)
+        trained, losses = model.train(start, x, y, batches, 0.3)
+        torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(losses, loss, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ from torch.nn import functional
 
 from fl_opt.errors import InvalidInput
 
+GROUP_BYTES = 1 << 21
+"""Parameters of the devices that take their steps together: they then stay in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batches:
@@ -138,14 +141,31 @@ class Perceptron:
     def train(
         self, weights: Tensor, x: Tensor, y: Tensor, batches: Batches, rate: float
     ) -> tuple[Tensor, Tensor]:
+        devices = len(batches.index)
+        starts = weights.expand(devices, -1)
+        weight = batches.weight.expand(batches.index.shape)
+        together = max(1, GROUP_BYTES // (self.parameters * weights.element_size()))
+        groups = [slice(at, at + together) for at in range(0, devices, together)]
+        trained, losses = zip(
+            *(
+                self._train(starts[group], x, y, Batches(batches.index[group], weight[group]), rate)
+                for group in groups
+            ),
+            strict=True,
+        )
+        return torch.cat(trained), torch.cat(losses) / _steps(batches)
+
+    def _train(
+        self, starts: Tensor, x: Tensor, y: Tensor, batches: Batches, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Parameters (n, P) of one group of devices, and the sums (n,) of their batch losses."""
         devices, steps, size = batches.index.shape
-        weight = batches.weight.expand(devices, steps, size)
         # layers apart from each other: windows into (n, P) would slow the products down
         layers = [
             (matrix.clone(memory_format=torch.contiguous_format), bias.clone())
-            for matrix, bias in self._views(weights.expand(devices, -1))
+            for matrix, bias in self._views(starts)
         ]
-        loss = torch.zeros(devices, dtype=weights.dtype)
+        loss = torch.zeros(devices, dtype=starts.dtype)
         images = x.new_empty(devices * size, x.shape[1])
         for step in range(steps):
             rows = batches.index[:, step]
@@ -156,7 +176,7 @@ class Perceptron:
             matrix, bias = layers[-1]
             delta = torch.log_softmax(torch.baddbmm(bias, inputs[-1], matrix), 2)
             label = y[rows].unsqueeze(2)
-            share = weight[:, step]
+            share = batches.weight[:, step]
             loss -= (delta.gather(2, label).squeeze(2) * share).sum(1)
             delta.exp_().scatter_add_(2, label, delta.new_full((), -1.0).expand(label.shape))
             delta *= (rate * share).unsqueeze(2)
@@ -167,7 +187,7 @@ class Perceptron:
                 matrix.baddbmm_(value.transpose(1, 2), ahead, alpha=-1)
                 bias -= ahead.sum(1, keepdim=True)
         flat = [part.reshape(devices, -1) for layer in layers for part in layer]
-        return torch.cat(flat, dim=1), loss / _steps(batches)
+        return torch.cat(flat, dim=1), loss
 
 
 @dataclass(frozen=True)
