@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import inspect
 import tomllib
 import types
 import typing
@@ -115,16 +116,16 @@ def check_names(kind: type, given: Collection[str], where: str, later: str = "")
                 f"fields of {kind.__name__}: {', '.join(fields) or 'it has none'}",
                 nearest(name, fields),
             )
-    missing = [name for name, item in fields.items() if name not in given and required(item)]
+    missing = [name for name in fields if name not in given and required(kind, name)]
     if missing:
         raise InvalidInput(
             f"{where}: {', '.join(missing)}", "missing", f"a value, {kind.__name__} needs it"
         )
 
 
-def required(item: dataclasses.Field[Any]) -> bool:
-    """Whether a field of a record has no default."""
-    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+def required(kind: type, name: str) -> bool:
+    """Whether a record cannot be made without a field; its own ``__init__`` has the last word."""
+    return inspect.signature(kind).parameters[name].default is inspect.Parameter.empty
 
 
 def record_in(hint: Any) -> type | None:

@@ -113,7 +113,7 @@ def _problem_command(kind: type) -> click.Command:
         about = told.get(item.name, f"[{unit}]" if unit else "")
         if record_in(hints[item.name]) is Network:
             about = f"{about} A .csv or .json file.".strip()
-        options.append(_option(item.name, about, required(item)))
+        options.append(_option(item.name, about, required(kind, item.name)))
     networks = [item.name for item in fields if hints[item.name] is Network]
     if networks:
         options.append(SET)
