@@ -229,9 +229,12 @@ class Convolutional:
         first, a, second, b, dense, c = (
             piece.view(size) for piece, size in zip(pieces, self._sizes, strict=True)
         )
-        image = x.view(-1, 1, *self.shape)
-        image = functional.max_pool2d(functional.conv2d(image, first, a, padding=1).relu(), 2)
-        image = functional.max_pool2d(functional.conv2d(image, second, b, padding=1).relu(), 2)
+        image = x.view(-1, 1, *self.shape).contiguous(memory_format=torch.channels_last)
+        # pooling first leaves ReLU a quarter of the work; the two commute
+        for kernel, shift in ((first, a), (second, b)):
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+            image = functional.conv2d(image, kernel, shift, padding=1)
+            image = functional.max_pool2d(image, 2).relu()
         return functional.linear(image.flatten(1), dense, c)
 
     def train(
