@@ -52,11 +52,11 @@ demo: $(STAMP) ## run the main job: optimised and classical policies in a wide m
 
 .PHONY: test
 test: $(STAMP) ## run the tests
-	$(PYTEST) -n auto -q -m "not slow"
+	$(PYTEST) -n auto -m "not slow"
 
 .PHONY: test-all
 test-all: $(STAMP) ## run the tests, the slow ones too
-	$(PYTEST) -n auto -q
+	$(PYTEST) -n auto
 
 .PHONY: check
 check: $(STAMP) docs ## lint, format, types, and every example of docstrings and docs
