@@ -188,15 +188,18 @@ def upload_begin_s(allocation: Allocation, training_s: Floats, airtime_s: Floats
             if on[k]:
                 begin[k] = max(free, begin[k])
                 free = begin[k] + airtime_s[k]
+    if allocation.access == "superposed":
+        begin[on] = begin[on].max(initial=0.0)
     return begin
 
 
 def use(network: Network, allocation: Allocation) -> Use:
     """What `allocation` does in `network`, recomputed from bandwidth, power and clock alone.
 
-    FDMA and superposed access: each device on its own. TDMA and sequential access: uploads are
-    sent in the order of `start_s` (of the end of training where it is None), each as soon as its
-    device is ready and the band is free.
+    FDMA: each device on its own. TDMA and sequential access: uploads are sent in the order of
+    `start_s` (of the end of training where it is None), each as soon as its device is ready and
+    the band is free. Superposed access: analog symbols, one per parameter, and all begin together
+    when the last device is ready; a sum needs no rate.
 
     Raises ``InvalidInput`` where the sizes differ.
     """
@@ -222,7 +225,11 @@ def _use(network: Network, allocation: Allocation) -> Use:
         rate[k] = physics.rate_bit_s(
             allocation.bandwidth_hz[k], power, network.gain[k], network.noise_w_hz[k]
         )
-        airtime[k] = np.where(on, physics.airtime_s(payload[k], rate[k]), 0.0)
+        if allocation.access == "superposed":
+            seconds = physics.analog_airtime_s(payload[k], allocation.bandwidth_hz[k])
+        else:
+            seconds = physics.airtime_s(payload[k], rate[k])
+        airtime[k] = np.where(on, seconds, 0.0)
         spent[k] = np.where(on, physics.upload_energy_j(power, airtime[k]), 0.0)
     begin = upload_begin_s(allocation, training, airtime)
     finish = np.where(allocation.selected, begin + airtime, 0.0)

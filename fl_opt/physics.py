@@ -13,6 +13,8 @@ from fl_opt.kernels import growth_inverse
 from fl_opt.units import Floats
 
 LN2 = float(np.log(2.0))
+PARAMETER_BIT = 32
+"""Bits that the nominal size of an update counts for one parameter of the model."""
 
 
 def _floats(*values: ArrayLike) -> list[Floats]:
@@ -34,6 +36,16 @@ def airtime_s(upload_bit: ArrayLike, rate: ArrayLike) -> Floats:
     s, r = _floats(upload_bit, rate)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(s > 0.0, s / r, 0.0)
+
+
+def analog_airtime_s(upload_bit: ArrayLike, bandwidth_hz: ArrayLike) -> Floats:
+    """Time to send an update as analog symbols, one per parameter, s/(32 b) [s].
+
+    The update's nominal size s counts ``PARAMETER_BIT`` bits a parameter; b hertz carry b symbols
+    a second (Zhu, Wang, Huang, IEEE TWC 2020, arXiv 1812.11494). 0 for no payload.
+    """
+    s, b = _floats(upload_bit, bandwidth_hz)
+    return airtime_s(s / PARAMETER_BIT, b)
 
 
 def upload_power_w(
