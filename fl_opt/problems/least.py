@@ -80,6 +80,7 @@ def _excess_push(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
     rise = growth_slope(v)
     gain = v * rise
     push = np.log(part.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
+    push = np.where(part.train > 0.0, push, -np.inf)
     share = u / part.deadline
     drain = part.train / (u * u) / rest * (1.0 - share)
     # d ln gain / d ln rest, from gain = v/(1 - exp(-v)) - 1 and d v / d ln rest = 1/rise
@@ -131,7 +132,9 @@ def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
         most = np.where(cool, rest, np.maximum(rest, part.power * t))
         v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
         push, _ = _excess_push(part, t, u)
-        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat * part.deadline / u) / rest)
+        # without training u and its share of the noise are zero
+        drift = np.where(heat > 0.0, heat * part.deadline / u, 0.0)
+        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + drift) / rest)
         noise *= EPS * (1.0 + 2.0 / v)
         # at full power a shorter upload needs more band whatever its energy
         slowest = np.minimum(part.train_high, part.deadline)
