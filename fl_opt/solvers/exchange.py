@@ -114,8 +114,7 @@ def cheapest(problem: PricedChoice[Any], tolerance: float) -> tuple[Relaxation, 
         weighing = problem.weigh(rate, weighing)
         found = relax(choice, weighing)
         best = min(best, found, key=_upper)
-        with np.errstate(divide="ignore"):
-            miss = float(np.log(found.demand) - np.log(choice.supply))
+        miss = math.log(found.demand / choice.supply) if found.demand > 0.0 else -math.inf
         if miss > 0.0:
             low, low_miss, high_miss = math.log(rate), miss, 0.5 * high_miss
         else:

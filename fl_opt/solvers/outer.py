@@ -193,7 +193,7 @@ class _Master:
         model.b = pyo.Var(items, bounds=(0.0, supply))
         model.rows = pyo.ConstraintList()
         for k in items:
-            model.rows.add(model.b[k] >= float(choice.least_low[k]) / self.unit_first * model.x[k])
+            model.rows.add(model.b[k] >= float(choice.least[k]) / self.unit_first * model.x[k])
             model.rows.add(model.b[k] <= supply * model.x[k])
         model.rows.add(pyo.quicksum(model.b.values()) <= supply)
         gained = pyo.quicksum(float(choice.value[k]) / self.unit_value * model.x[k] for k in items)

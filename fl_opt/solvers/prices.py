@@ -35,6 +35,8 @@ from fl_opt.units import Floats
 Mask = NDArray[np.bool_]
 SHARES = 5
 """A single tree may use this part of the nodes, so that a larger core has its turn."""
+VAGUE = 1e-12
+"""Uncertainty of a least amount, relative to the supply, from which on it counts."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class _Search:
         self.rows: list[Weighing] = []
         self.last: Solution[Any] | None = None
         self.nodes = int(options.nodes)
+        # whose least amount floating point does not tell: searched always, and never proven absent
+        self.vague = self.choice.least - self.choice.least_low > VAGUE * self.choice.supply
         self.grain = Grain(0.0, 0.0) if self.choice.charge > 0.0 else Grain.of(self.choice.value)
 
     @property
@@ -164,10 +168,12 @@ class _Search:
         self.tighten(best.upper, "dual")
         rank = np.empty(best.order.size)
         rank[best.order] = np.arange(best.order.size)
-        near = np.lexsort((np.abs(rank - best.count + 0.5), np.abs(best.gain)))
-        size = 24
+        near = np.lexsort((np.abs(rank - best.count + 0.5), np.abs(best.gain), ~self.vague))
+        vague = int(np.count_nonzero(self.vague))
+        if_vague = best.upper + min(float(best.gain[near[:vague]].max(initial=-math.inf)), 0.0)
+        size = vague + 24
         while not (self.closed or self.spent) and self.options.core:
-            size = min(size, int(self.options.core), near.size)
+            size = min(size, vague + int(self.options.core), near.size)
             core = near[:size]
             fixed = rank < best.count
             fixed[core] = False
@@ -175,11 +181,11 @@ class _Search:
             outside = -math.inf
             if size < near.size:
                 outside = best.upper - abs(float(best.gain[near[size]]))
-            self.tighten(max(inside, outside), "dual + tree")
-            if size == near.size or size >= self.options.core or outside <= self.value:
+            self.tighten(max(inside, outside, if_vague), "dual + tree")
+            if size == near.size or size - vague >= self.options.core or outside <= self.value:
                 return
-            open_ones = int(np.count_nonzero(best.upper - np.abs(best.gain) > self.value))
-            size = min(2 * size, max(open_ones, size + 1))
+            undecided = int(np.count_nonzero(best.upper - np.abs(best.gain) > self.value))
+            size = min(2 * size, max(undecided, size + 1))
 
     def round_down(self, best: Relaxation) -> None:
         """Find the longest prefix of the ranking that is possible."""
@@ -188,7 +194,7 @@ class _Search:
         while high - low > 1 and not self.spent:
             taken = np.zeros(best.order.size, dtype=bool)
             taken[best.order[:size]] = True
-            trial = self.attempt(taken)
+            trial = self.attempt(taken & ~self.vague)
             if trial is not None and trial.possible:
                 low = size
             else:
@@ -236,15 +242,16 @@ class _Search:
     ) -> binary.Found:
         choice, charge = self.choice, self.choice.charge
         eased = [charge > 0.0 and row.price < math.inf for row in self.rows]
+        weights = [choice.least if row.price == math.inf else row.weight for row in self.rows]
         limits = [
             (row.price * choice.supply if free else capacity(choice, row))
-            - float(row.weight[fixed].sum())
-            for row, free in zip(self.rows, eased, strict=True)
+            - math.fsum(weight[fixed].tolist())
+            for row, weight, free in zip(self.rows, weights, eased, strict=True)
         ]
         step = max(0.5 * self.options.gap * self.value, self.grain.size * (1.0 - 1e-6))
         return binary.maximise(
             choice.value[core],
-            np.array([row.weight[core] for row in self.rows] + [sign for sign, _ in excluded]),
+            np.array([row[core] for row in weights] + [sign for sign, _ in excluded]),
             np.array(limits + [limit for _, limit in excluded]),
             eased=np.array(eased + [False] * len(excluded)),
             charge=charge,
