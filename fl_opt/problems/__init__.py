@@ -1,5 +1,6 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
+from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
@@ -7,6 +8,7 @@ from fl_opt.problems.max_participation import MaxParticipation as MaxParticipati
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
+from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
 
 __all__ = [name for name, value in globals().items() if isinstance(value, type)]

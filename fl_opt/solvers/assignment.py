@@ -94,7 +94,7 @@ class Assignment:
             column[rows[pairs[0]]] = columns[pairs[1]]
             worth = upper_bound(w, price)
         decision = problem.match(column)
-        certificate = verify(problem, decision, bound=-worth, proof="dual")
+        certificate = verify(problem, decision, bound=0.0 - worth, proof="dual")
         return Solution(decision, certificate, {}, "assignment", time.perf_counter() - begin)
 
     def _solve(self, w: Floats, rng: np.random.Generator, last: float) -> tuple[Whole, Floats]:
