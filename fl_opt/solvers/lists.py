@@ -133,12 +133,12 @@ def _later(changes: Changes, direction: float, most: float) -> Floats:
         rate = np.where(moved > 0.0, changes.loss / moved, np.inf)
     least = np.minimum.reduceat(rate, changes.first[:-1])
     after = np.append(np.minimum.accumulate(least[::-1])[::-1][1:], np.inf)
-    return np.minimum(after, most)
+    return np.asarray(np.minimum(after, most))
 
 
 def _branch(states: Floats, moves: Floats) -> Floats:
     """All states unmoved, then all with the first move, and so on."""
-    return np.add.outer(np.append(0.0, moves), states).ravel()
+    return (np.append(0.0, moves)[:, None] + states).ravel()
 
 
 def _rest(slack: Floats, noise: float, fill: float, free: float) -> Floats:
