@@ -40,6 +40,7 @@ class Entry:
 SOLVERS: dict[str, Entry] = {
     "closed": Entry("fl_opt.solvers.closed", "Closed", structure.ClosedForm),
     "price": Entry("fl_opt.solvers.price", "Price", structure.Priced),
+    "multipliers": Entry("fl_opt.solvers.multipliers", "Multipliers", structure.SmoothDual),
     "bisection": Entry("fl_opt.solvers.bisection", "Bisection", structure.Attainable),
     "nested": Entry("fl_opt.solvers.nested", "NestedSearch", structure.Nested),
     "assignment": Entry("fl_opt.solvers.assignment", "Assignment", structure.Matching),

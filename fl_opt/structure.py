@@ -65,6 +65,41 @@ class Priced(Problem[Any], Protocol[R]):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class DualPoint:
+    """The Lagrangian minimum at some prices (n,), and its first two derivatives to them.
+
+    `slope` (n,) is what each limit is exceeded by, `curvature` (n, n) negative semidefinite.
+    """
+
+    value: float
+    slope: Floats
+    curvature: Floats
+
+
+@runtime_checkable
+class SmoothDual(Problem[Any], Protocol[D_co]):
+    """A few coupling limits, each with a price, and a smooth dual. Solver: ``multipliers``.
+
+    Proof: dual. Prices and values are dimensionless here; the cost is in the unit of `value`.
+    """
+
+    def price_guess(self) -> Floats:
+        """Prices (n,) > 0 of the right order of magnitude."""
+
+    def dual(self, prices: Floats) -> DualPoint:
+        """The dual function at prices > 0; concave."""
+
+    def settle(self, prices: Floats) -> D_co:
+        """A feasible decision from nearly optimal prices."""
+
+    def bound(self, prices: Floats) -> tuple[float, Mapping[str, float | Floats | None]]:
+        """A lower bound of the optimal cost, true in floating point at any prices >= 0.
+
+        With it the shadow prices of all limits by constraint name.
+        """
+
+
 @dataclass(frozen=True)
 class Attempt(Generic[D_co]):
     """Whether a cost can be had.
@@ -331,6 +366,7 @@ __all__ = [
     "ClosedForm",
     "Convex",
     "Cut",
+    "DualPoint",
     "Enumerable",
     "Excess",
     "Items",
@@ -347,5 +383,6 @@ __all__ = [
     "Program",
     "Proof",
     "Response",
+    "SmoothDual",
     "Weighing",
 ]
