@@ -2,8 +2,8 @@
 #   make demo    set up, run the main job on a shipped scenario, say where its report lies
 #   make test    set up, run the tests
 #
-# Elsewhere than on the tested machines PyPI's torch is the CUDA build, about 3 GB with its
-# libraries. The CPU build is about 200 MB:
+# Elsewhere PyPI's torch may be the CUDA build, gigabytes with its libraries. The CPU build is a
+# download of 192 MB:
 #   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 SHELL := /bin/bash
