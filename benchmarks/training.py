@@ -1,35 +1,40 @@
-"""A round of local training: batched, against a plain loop, bare matrix products and Flower.
-
-50 devices, 10 steps of batch 32, MLP 784-64-10: ours draws the batches, trains, averages; the
-plain loop does the same device after device with torch's modules and optimiser; the products are
-the five of each step and nothing else. The small CNN likewise, against the plain loop. They take
-turns, and the least time of each counts, so that other work on the machine disturbs little.
-
-Flower's simulation needs a virtual environment of its own; name its python to include it::
-
-    python3.11 -m venv /tmp/flower
-    /tmp/flower/bin/pip install -r benchmarks/flower/requirements.txt
-    FL_OPT_FLOWER=/tmp/flower/bin/python python -m benchmarks training
-"""
+"""A round of local training: batched, against a plain loop, bare matrix products and Flower."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks._record import Record
+from benchmarks._timing import in_turns
 from fl_opt import Allocation, FedAvg, Outcome
 from fl_opt.validation.data import Dataset, Partition
 from fl_opt.validation.federation import Federation
 from fl_opt.validation.models import Model, build, threads
+
+TITLE = "Training"
+ABOUT = """
+A round of 50 devices, 10 local steps of batch 32, MLP 784-64-10: ours draws the batches, trains and
+averages; the plain loop does the same device after device with torch's modules and optimiser; the
+products are the five of each step and nothing else. The small CNN likewise, against the plain loop.
+They take turns and the least time of each counts. Promised for one thread, which is how `simulate`
+runs; two threads stand beside it.
+
+Flower's simulation does the same arithmetic with as many workers as there are cores, up to two,
+timed on the server from the end of a round to the end of the next, so that its start is left out.
+It needs a virtual environment of its own:
+
+    python3.11 -m venv /tmp/flower
+    /tmp/flower/bin/pip install -r benchmarks/flower/requirements.txt
+    FL_OPT_FLOWER=/tmp/flower/bin/python python -m benchmarks training
+"""
 
 DEVICES, STEPS, BATCH, RATE, SAMPLES = 50, 10, 32, 0.05, 200
 TURNS, CNN_TURNS = 9, 3
@@ -119,18 +124,6 @@ def products(fed: Federation) -> Callable[[], object]:
     return run
 
 
-def least_s(runs: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """Least time of each over some turns, taken one after another [s]."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(turns + 1):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            if turn:  # the first turn warms the caches
-                times[name].append(time.perf_counter() - begin)
-    return {name: min(values) for name, values in times.items()}
-
-
 def flower_s(cores: int) -> float | str:
     """Least time of a round of Flower's simulation [s]; why there is none otherwise."""
     python = os.environ.get("FL_OPT_FLOWER")
@@ -145,41 +138,59 @@ def flower_s(cores: int) -> float | str:
     return min(rounds)
 
 
-def mlp(cores: int) -> dict[str, Any]:
-    """Seconds of a round of the MLP and their ratios, with as many threads as `cores`."""
-    fed = federation("mlp")
-    with threads(cores):
-        seconds = least_s(
-            {"ours": ours(fed), "loop": plain_loop(fed), "products": products(fed)}, TURNS
-        )
-    return {
-        "threads": cores,
-        "seconds": seconds,
-        "rounds_per_s": 1.0 / seconds["ours"],
-        "loop_over_ours": seconds["loop"] / seconds["ours"],
-        "ours_over_products": seconds["ours"] / seconds["products"],
-    }
-
-
-def cnn() -> dict[str, Any]:
-    """Seconds of a round of the small CNN and their ratio, with one thread."""
-    fed = federation("cnn")
-    with threads(1):
-        seconds = least_s({"ours": ours(fed), "loop": plain_loop(fed)}, CNN_TURNS)
-    return {"seconds": seconds, "loop_over_ours": seconds["loop"] / seconds["ours"]}
-
-
-def main() -> None:
-    """Print the measurements as JSON."""
+def measure(record: Record) -> None:
+    """Compare the MLP, the CNN, and Flower."""
     cores = min(2, os.cpu_count() or 1)
-    found: dict[str, Any] = {"mlp": [mlp(count) for count in sorted({1, cores})], "cnn": cnn()}
-    found["flower_s"] = flower_s(cores)
-    if isinstance(found["flower_s"], float):
-        found["flower_over_ours"] = found["flower_s"] / min(
-            row["seconds"]["ours"] for row in found["mlp"]
-        )
-    print(json.dumps(found, indent=1))
+    turns, cnn_turns = (2, 1) if record.quick else (TURNS, CNN_TURNS)
+    mlp = federation("mlp")
+    runs = {"ours": ours(mlp), "loop": plain_loop(mlp), "products": products(mlp)}
+    quickest = float("inf")
+    for count in sorted({1, cores}):
+        with threads(count):
+            seconds = {name: times.least_s for name, times in in_turns(runs, turns).items()}
+        quickest = min(quickest, seconds["ours"])
+        _compare(record, seconds, count)
+    cnn = federation("cnn")
+    with threads(1):
+        runs = {"ours": ours(cnn), "loop": plain_loop(cnn)}
+        seconds = {name: times.least_s for name, times in in_turns(runs, cnn_turns).items()}
+    ratio = seconds["loop"] / seconds["ours"]
+    record.promise(
+        "small CNN, a plain loop over devices, over ours",
+        ratio,
+        "at least 1",
+        ratio >= 1.0,
+        f"{ratio:.2f} times ({_ms(seconds['loop'])} over {_ms(seconds['ours'])})",
+    )
+    theirs = "not run in a quick run" if record.quick else flower_s(cores)
+    what = f"MLP, Flower's simulation with {cores} workers, over ours"
+    if isinstance(theirs, str):
+        record.fact(what, theirs)
+        return
+    ratio = theirs / quickest
+    record.promise(
+        what,
+        ratio,
+        "at least 20 times",
+        ratio >= 20.0,
+        f"{ratio:.0f} times ({_ms(theirs)} over {_ms(quickest)})",
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _compare(record: Record, seconds: dict[str, float], count: int) -> None:
+    loop = seconds["loop"] / seconds["ours"]
+    products = seconds["ours"] / seconds["products"]
+    told = f"{loop:.2f} times ({_ms(seconds['loop'])} over {_ms(seconds['ours'])})"
+    bare = f"{products:.2f} times ({_ms(seconds['ours'])} over {_ms(seconds['products'])})"
+    what = "MLP, a plain loop over devices, over ours", "MLP, ours over the matrix products alone"
+    if count > 1:
+        record.fact(f"{what[0]}, {count} threads", told)
+        record.fact(f"{what[1]}, {count} threads", bare)
+        return
+    record.fact("MLP, rounds per second of ours", f"{1.0 / seconds['ours']:.1f}")
+    record.promise(what[0], loop, "at least 3 times", loop >= 3.0, told)
+    record.promise(what[1], products, "at most 2 times", products <= 2.0, bare)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f} ms"
