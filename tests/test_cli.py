@@ -138,6 +138,25 @@ def test_an_impossible_budget_is_an_answer(cell: Path) -> None:
     assert run(*arguments[:-1], cure).exit_code == 0
 
 
+def test_a_problem_without_a_network_takes_its_arrays_from_the_line() -> None:
+    case = json.loads((ROOT / "tests" / "cases" / "fedl_infocom_5dev.json").read_text())
+    row = case["published"][0]
+    arrays = {
+        name: ",".join(map(repr, case[name]))
+        for name in ("noise_over_gain", "cycles_per_bit", "data_bit", "cpu_max_hz")
+    }
+    fields = arrays | {
+        "power_min_w": case["power_w"][0],
+        "power_max_w": case["power_w"][1],
+        "alpha": case["capacitance_alpha"],
+        "kappa": row["kappa"],
+    }
+    fields |= {name: case[name] for name in ("cpu_min_hz", "upload_nat", "band_hz")}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
+    result = run("solve", "FEDL", *options, "--json")
+    assert json.loads(result.stdout)["cost"] == pytest.approx(row["objective"], rel=1e-8)
+
+
 def test_a_solver_that_gives_up_is_no_defect(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def give_up(*arguments: Any) -> None:
         raise SolverFailure("price", "it is tired", "try another solver")

@@ -111,8 +111,10 @@ def _problem_command(kind: type) -> click.Command:
     for item in fields:
         unit = unit_of(item.name)
         about = told.get(item.name, f"[{unit}]" if unit else "")
-        if record_in(hints[item.name]) is Network:
-            about = f"{about} A .csv or .json file.".strip()
+        record = record_in(hints[item.name])
+        if record is not None:
+            form = "A .csv or .json file." if record is Network else "A .toml file of its fields."
+            about = f"{about} {form}".strip()
         options.append(_option(item.name, about, required(kind, item.name)))
     networks = [item.name for item in fields if hints[item.name] is Network]
     if networks:
