@@ -22,12 +22,13 @@ D_contra = TypeVar("D_contra", contravariant=True)
 FEASIBLE = 1e-12
 """A constraint is met when its excess is at most this part of its limit."""
 
-Proof = Literal["dual", "dual + tree", "bracket", "tree", "enumeration", "none"]
+Proof = Literal["dual", "dual + tree", "bracket", "tree", "combinatorial", "enumeration", "none"]
 """Where a lower bound comes from.
 
 dual: weak duality, recomputed in float64 with rounding taken off; bracket: a cost proven
 unattainable; tree: branch and bound, the word of the solver; dual + tree: a dual bound outside a
-core that a tree closed; enumeration: every candidate was tried; none: there is no bound.
+core that a tree closed; combinatorial: an exact algorithm, such as dynamic programming, ran on data
+rounded in favour of the bound; enumeration: every candidate was tried; none: there is no bound.
 """
 
 

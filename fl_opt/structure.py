@@ -207,16 +207,20 @@ class Matching(Protocol[D_co]):
 
 @dataclass(frozen=True)
 class Optimum(Generic[D]):
-    """A decision in closed form with its bound."""
+    """A decision in closed form with its bound and the kind of its proof."""
 
     decision: D
     bound: float
     prices: Mapping[str, float | Floats | None] = field(default_factory=dict)
+    proof: Proof = "dual"
 
 
 @runtime_checkable
 class ClosedForm(Protocol[D]):
-    """The optimum is a formula or a few scalar roots. Solver: ``closed``. Proof: dual."""
+    """A formula, a few scalar roots, or a short exact algorithm of the problem's own.
+
+    Solver: ``closed``. Proof: dual, or what the optimum says.
+    """
 
     def optimum(self) -> Optimum[D]:
         """The best decision, with a bound that is true in floating point."""

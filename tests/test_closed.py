@@ -41,6 +41,19 @@ def test_a_right_formula_has_no_gap() -> None:
     assert solution.prices == {"area": pytest.approx(1.0 / 3.0)}
 
 
+@dataclass(frozen=True)
+class Tried(Rectangle):
+    """The same, with another kind of proof."""
+
+    def optimum(self) -> Optimum[tuple[float, float]]:
+        best = super().optimum()
+        return Optimum(best.decision, best.bound, proof="enumeration")
+
+
+def test_an_optimum_may_say_how_it_is_proven() -> None:
+    assert fl_opt.solve(Tried(9.0)).certificate.proof == "enumeration"
+
+
 def test_a_slip_shows_as_a_gap_or_as_a_violation() -> None:
     assert fl_opt.solve(Rectangle(9.0, slip=0.5)).certificate.gap > 0.05
     assert "area" in fl_opt.solve(Rectangle(9.0, slip=-0.5)).certificate.violation

@@ -22,7 +22,7 @@ class Solved(ClosedForm[D], Problem[D], Protocol[D]):
 
 @dataclass(frozen=True)
 class Closed:
-    """Optimum in closed form, or by a few scalar roots. It has no options."""
+    """Optimum by a formula, a few scalar roots, or the problem's own algorithm. No options."""
 
     def __call__(
         self,
@@ -34,6 +34,6 @@ class Closed:
         """Solve `problem`; neither a time limit nor a start is of use to a formula."""
         begin = time.perf_counter()
         best = problem.optimum()
-        certificate = verify(problem, best.decision, bound=best.bound, proof="dual")
+        certificate = verify(problem, best.decision, bound=best.bound, proof=best.proof)
         seconds = time.perf_counter() - begin
         return Solution(best.decision, certificate, best.prices, "closed", seconds)
