@@ -34,23 +34,32 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
         raise InvalidInput("candidates", size, f"at most {MOST}", 'solve with solver="outer"')
     masks = (np.arange(2**size)[:, None] >> np.arange(size)) % 2 == 1
     utility, least = masks @ choice.value, masks @ choice.least
+    alone_j = np.zeros(size)
+    for k in range(size):
+        alone_j[k] = _least_energy(problem.rest(np.arange(size) == k), math.inf, True)[1]
+    energy_low_j = masks @ alone_j * (1.0 - 32.0 * EPS)
+    lowest = choice.charge * energy_low_j - utility * (1.0 + 32.0 * EPS)
     best = math.inf
-    for row in np.argsort(-utility, kind="stable"):
+    for row in np.argsort(lowest, kind="stable"):
         taken, gained = masks[row], float(utility[row])
-        if -gained >= best:
+        if lowest[row] >= best:
             return
-        if least[row] > choice.supply * (1.0 + FEASIBLE):
+        over_band = least[row] > choice.supply * (1.0 + FEASIBLE)
+        if over_band or energy_low_j[row] > choice.budget:
             continue
         if not taken.any():
+            best = 0.0
             yield problem.join(taken, None), 0.0
-            return
-        found, energy_low_j = _least_energy(problem.rest(taken), choice.budget, choice.charge > 0.0)
-        low = choice.charge * energy_low_j - gained * (1.0 + 32.0 * EPS)
+            continue
+        spare_j = (best + gained) / choice.charge if choice.charge > 0.0 else math.inf
+        limit_j = min(choice.budget, spare_j)
+        found, low_j = _least_energy(problem.rest(taken), limit_j, choice.charge > 0.0)
+        low = choice.charge * low_j - gained * (1.0 + 32.0 * EPS)
         if found is not None:
             decision = problem.join(taken, found)
             best = min(best, problem.cost(decision))
             yield decision, low
-        elif energy_low_j <= choice.budget:
+        elif low_j <= limit_j:
             # neither possible nor refuted in floating point: its bound stays, its decision goes
             yield problem.join(np.zeros_like(taken), None), low
 

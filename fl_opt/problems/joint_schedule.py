@@ -85,7 +85,8 @@ class JointSchedule:
     def __post_init__(self) -> None:
         number("energy_total_j", self.energy_total_j, finite=False)
         number("utility_per_j", self.utility_per_j)
-        network, everyone = self._limited, Uplink(self.network, self.deadline_s)
+        everyone, _ = Uplink(self.network, self.deadline_s), self._utility
+        network = self._limited
         free = everyone.sending & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
         if free.any():
             k = int(np.flatnonzero(free)[0])
