@@ -24,6 +24,7 @@ NAMES = (
     "participation",
     "joint",
     "speed",
+    "assignment",
     "training",
     "import_time",
     "regime",
