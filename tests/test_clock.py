@@ -165,6 +165,10 @@ def test_the_last_digit_of_a_solver_does_not_decide() -> None:
     finish = measure(net, full(net), luck()).finish_s[0]
     assert measure(net, full(net, deadline_s=finish * (1 - 1e-8)), luck()).arrived.all()
     assert not measure(net, full(net, deadline_s=finish * (1 - 1e-5)), luck()).arrived.any()
+    needed = measure(net, full(net), luck()).energy_j
+    tight = measure(net, full(net), luck(), battery_j=needed * (1 - 1e-8))
+    assert tight.arrived.all()
+    assert (tight.energy_j <= needed * (1 - 1e-8)).all()
     wide = full(net, bandwidth_hz=net.band_hz / 3 * (1 + 1e-8))
     assert measure(net, wide, luck()).arrived.all()
 

@@ -274,6 +274,18 @@ def test_who_trains_does_not_change_what_a_device_draws() -> None:
     assert starts[3] <= int(other.index[0].min()) <= int(other.index[0].max()) < starts[4]
 
 
+def test_batches_draw_every_sample_alike() -> None:
+    federation = Task().load(holdings=[5.0, 8.0])
+    rng = np.random.default_rng(0)
+    batches = federation.batches(np.array([0, 1]), np.array([100, 100]), 40, rng)
+    drawn = np.bincount(batches.index.numpy().ravel(), minlength=13)
+    np.testing.assert_allclose(drawn[:5], 4000 / 5, rtol=0.1)
+    np.testing.assert_allclose(drawn[5:], 4000 / 8, rtol=0.15)
+    whole = federation.batches(np.array([0, 1]), np.array([1, 1]), None, rng)
+    assert whole.index[1, 0].tolist() == list(range(5, 13))
+    np.testing.assert_allclose(whole.weight[0, 0], [0.2] * 5 + [0.0] * 3)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     values=st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=1, max_size=20),
