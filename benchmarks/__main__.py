@@ -25,6 +25,7 @@ NAMES = (
     "joint",
     "speed",
     "assignment",
+    "assignment",
     "training",
     "import_time",
     "regime",

@@ -29,7 +29,8 @@ runs; two threads stand beside it.
 
 Flower's simulation does the same arithmetic with as many workers as there are cores, up to two,
 timed on the server from the end of a round to the end of the next, so that its start is left out;
-the lesser of wall-clock time and processor time of all its processes counts. It needs a virtual environment of its own:
+the lesser of wall-clock time and processor time of all its processes counts. It needs a virtual
+environment of its own:
 
     python3.11 -m venv /tmp/flower
     /tmp/flower/bin/pip install -r benchmarks/flower/requirements.txt
