@@ -6,6 +6,8 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import fl_opt
+import fl_opt.frontier
 from fl_opt.catalogue import formulations, methods, rules, scenarios, solvers_of
 from fl_opt.cli import main
 from fl_opt.cli.arms import read_arm
@@ -233,6 +236,24 @@ def test_frontier_starts_at_the_shortest_round_and_its_slopes_are_prices(
     rows = run("frontier", "--network", cell, "--deadline-s", "1,2").stdout.splitlines()
     assert len(rows) == 3
     assert "1 s" in rows[1]
+
+
+def test_an_interrupted_frontier_shows_its_points(
+    cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fl_opt.frontier.frontier
+
+    def interrupted(network: fl_opt.Network, deadline_s: Any) -> Iterator[Any]:
+        yield from islice(whole(network, deadline_s), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fl_opt.frontier, "frontier", interrupted)
+    table = tmp_path / "f.csv"
+    result = run("frontier", "--network", cell, "--deadline-s", "1,2,3", "--csv", table)
+    assert result.exit_code == 130
+    assert "interrupted after 2 points" in result.stderr
+    assert len(result.stdout.splitlines()) == 3
+    assert len(table.read_text().splitlines()) == 3
 
 
 def test_frontier_refuses_what_it_cannot_draw(cell: Path) -> None:
