@@ -17,6 +17,7 @@ from scipy.optimize import Bounds, NonlinearConstraint, minimize
 from fl_opt import Network
 
 Array = NDArray[np.float64]
+Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
 FEASIBLE = 1e-9
 """Largest violation of an answer, relative to the limit."""
 
@@ -58,11 +59,18 @@ class Round:
             np.concatenate([-free, np.log(fastest), -free, [-top[0]]]),
             np.concatenate([free, np.log(slowest), np.full(size, math.log(network.band_hz)), top]),
         )
+
+        def cost(x: Vector) -> float:
+            return self._cost(x)[0] / scale
+
+        def slope(x: Vector) -> Array:
+            return self._cost(x)[1] / scale
+
         with np.errstate(all="ignore"):
             found = minimize(
-                lambda x: self._cost(x)[0] / scale,
+                cost,
                 x0,
-                jac=lambda x: self._cost(x)[1] / scale,
+                jac=slope,
                 bounds=bounds,
                 constraints=NonlinearConstraint(
                     lambda x: self._room(x)[0], 0.0, np.inf, jac=lambda x: self._room(x)[1]
