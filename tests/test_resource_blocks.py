@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
+from block_instances import (
+    BITS,
+    CASE,
+    COUNTED,
+    POWERS,
+    exact_weight,
+    published,
+    random_problem,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,81 +25,6 @@ from fl_opt import InvalidInput, solve, verify
 from fl_opt.allocation import use
 from fl_opt.problems import BlockNetwork, ResourceBlockAssignment
 from fl_opt.problems.block_rules import least_packet_error, random_blocks
-from fl_opt.problems.resource_blocks import Counted
-
-CASE = json.loads((Path(__file__).parent / "cases" / "wirelessfl_9x6.json").read_text())
-BITS = 39760 * 16
-POWERS: tuple[Literal["max", "chosen"], ...] = ("max", "chosen")
-COUNTED: tuple[Counted, ...] = ("neither", "energy", "both")
-
-
-def published(power: str, **changes: Any) -> ResourceBlockAssignment:
-    """The instance of the file, see its `source`; SI, 1 MHz a block, upload energy only."""
-    network = BlockNetwork.from_distance(
-        CASE["distance_m"], interference_w=CASE["I_W"], power_max_w=CASE["P_W"], upload_bit=BITS,
-        samples=CASE["datanumber"], band_hz=1e6, noise_w_hz=CASE["noise_term"] / 1e6,
-        downlink_bit=BITS, downlink_interference_w=CASE["Id"],
-    )  # fmt: skip
-    limits = {"delay_s": CASE["delay_req_s"], "energy_j": CASE["energy_req_J"]}
-    return ResourceBlockAssignment(network, **(limits | {"power": power} | changes))
-
-
-def random_problem(rng: np.random.Generator, size: int, blocks: int) -> ResourceBlockAssignment:
-    """A draw in which delay, energy, and for some devices nothing, stands in the way."""
-    network = BlockNetwork(
-        gain=rng.uniform(20, 400, size)[:, None] ** -2 * rng.exponential(1.0, (size, blocks)),
-        interference_w=rng.uniform(1e-8, 1.2e-7, blocks),
-        power_max_w=rng.uniform(0.005, 0.05, size),
-        upload_bit=BITS * rng.uniform(0.2, 2.0, size) * (rng.random(size) < 0.95),
-        samples=rng.integers(0, 600, size),
-        band_hz=1e6,
-        downlink_bit=BITS * rng.integers(0, 2),
-        downlink_interference_w=1.8e-7,
-        waterfall=rng.uniform(0.1, 2.0),
-        cycles=1e7,
-        capacitance=1e-28,
-    )
-    limits = rng.uniform(0.05, 0.8, size), 10.0 ** rng.uniform(-3, -1.5, size)
-    power = POWERS[rng.integers(2)]
-    return ResourceBlockAssignment(network, *limits, power, COUNTED[rng.integers(3)])
-
-
-def exact_weight(problem: ResourceBlockAssignment, i: int, n: int) -> Any:
-    """Worth of a pair in 50 digits: bisection on the power, limits exactly as stated."""
-    mp = mpmath.mp.clone()
-    mp.dps = 50
-    network = problem.network
-    noise = mp.mpf(network.interference_w[n]) + mp.mpf(network.noise_w_hz[i]) * network.band_hz
-    gain, bits = mp.mpf(network.gain[i, n]), mp.mpf(network.upload_bit[i])
-    work = mp.mpf(network.cycles[i]) / network.cpu_hz[i]
-    heat = mp.mpf(network.capacitance[i]) * network.cycles[i] * mp.mpf(network.cpu_hz[i]) ** 2
-    spent = heat if problem.training != "neither" else mp.mpf(0)
-    waited = work if problem.training == "both" else mp.mpf(0)
-    if network.downlink_bit[i]:
-        band = mp.mpf(network.downlink_band_hz)
-        heard = network.downlink_interference_w + mp.mpf(network.noise_w_hz[i]) * band
-        snr = network.downlink_power_w * mp.mpf(network.downlink_gain[i]) / heard
-        waited += network.downlink_bit[i] / (band * mp.log(1 + snr, 2))
-
-    def airtime(p: Any) -> Any:
-        return bits / (network.band_hz * mp.log1p(p * gain / noise) / mp.log(2)) if bits else 0
-
-    def over(p: Any) -> bool:
-        return bool(spent + p * airtime(p) > problem.energy_j[i])
-
-    power = mp.mpf(network.power_max_w[i])
-    if over(power):
-        if problem.power == "max" or over(power * mp.mpf(10) ** -12):
-            return mp.mpf(0)
-        low, high = mp.mpf(0), power
-        for _ in range(160):
-            middle = (low + high) / 2
-            low, high = (low, middle) if over(middle) else (middle, high)
-        power = low
-    if waited + airtime(power) > problem.delay_s[i]:
-        return mp.mpf(0)
-    return network.samples[i] * mp.exp(-network.waterfall * noise / (power * gain))
-
 
 # two independent methods agree, and the proof is tight and never false
 
