@@ -17,38 +17,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.network import Network
+from fl_opt.problems.in_turn import clock_hz
 from fl_opt.problems.uplink import Uplink
 from fl_opt.units import Floats
 
 Order = NDArray[np.int_]
 """Device numbers, who comes first at the front."""
 Mask = NDArray[np.bool_]
-
-
-def clock_hz(network: Network, bandwidth_hz: Floats, deadline_s: float) -> tuple[Floats, Mask]:
-    """CPU clock (K,) at full power over `bandwidth_hz`, and who can take part with it.
-
-    The slowest clock that keeps a finite deadline; else the fastest that the battery pays. It is
-    of no meaning for devices that can't.
-    """
-    power, work = network.power_max_w, network.cycles
-    rate = physics.rate_bit_s(bandwidth_hz, power, network.gain, network.noise_w_hz)
-    airtime = physics.airtime_s(network.upload_bit, rate)
-    busy = work > 0.0
-    heat = network.capacitance * work
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        rest = network.energy_j - physics.upload_energy_j(power, airtime)
-        payable = np.where(heat > 0.0, np.sqrt(np.maximum(rest, 0.0) / heat), math.inf)
-        needed = np.where(busy, work / (deadline_s - airtime), 0.0)
-    slow = np.maximum(network.cpu_min_hz, needed)
-    fast = np.minimum(network.cpu_max_hz, payable)
-    radio = np.isfinite(airtime) & (np.isfinite(power) | (network.upload_bit == 0.0))
-    able = radio & (rest >= 0.0) & (airtime <= deadline_s) & (needed >= 0.0) & (slow <= fast)
-    able &= (fast > 0.0) | ~busy
-    return np.where(math.isfinite(deadline_s), np.minimum(slow, fast), fast), able
 
 
 def equal_share(

@@ -1,6 +1,7 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
+from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.graph import Graph as Graph
