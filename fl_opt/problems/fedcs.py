@@ -238,7 +238,7 @@ def most_on_time(due: Floats, length: Floats) -> Whole:
 
     >>> import numpy as np
     >>> most_on_time(np.array([0.3, 0.5, 0.6]), np.array([0.3, 0.3, 0.2])).tolist()
-    [0, 2]
+    [1, 2]
     """
     order = np.argsort(due, kind="stable")
     # whole numbers: a sum that is added to and taken from keeps no rounding
