@@ -37,7 +37,8 @@ from fl_opt.policies import (
     Random,
     RoundRobin,
 )
-from fl_opt.policies.seats import clock_hz, equal_share, fill_band
+from fl_opt.policies.seats import equal_share, fill_band
+from fl_opt.problems.in_turn import clock_hz
 from fl_opt.problems.max_participation import MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink
