@@ -9,6 +9,7 @@ from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
+from fl_opt.problems.mixing_step import MixingStep as MixingStep
 from fl_opt.problems.mixing_weights import MixingWeights as MixingWeights
 from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFading
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower

@@ -123,14 +123,27 @@ class Graph:
         return tuple(np.sort(both[both[:, 0] == i, 1]) for i in range(self.nodes))
 
     @cached_property
+    def component(self) -> NDArray[np.int_]:
+        """(n,) number of the connected part of each device, from 0."""
+        part = np.full(self.nodes, -1)
+        for i in range(self.nodes):
+            if part[i] < 0:
+                part[i] = part.max() + 1
+                front = [i]
+                while front:
+                    fresh = [j for j in self.neighbours[front.pop()] if part[j] < 0]
+                    part[fresh] = part[i]
+                    front.extend(fresh)
+        return part
+
+    @property
     def connected(self) -> bool:
         """Whether every device can be reached from every other."""
-        seen, front = {0}, [0]
-        while front:
-            fresh = set(self.neighbours[front.pop()].tolist()) - seen
-            seen |= fresh
-            front.extend(fresh)
-        return len(seen) == self.nodes
+        return int(self.component.max()) == 0
+
+    def among(self, links: NDArray[np.bool_]) -> Graph:
+        """The graph of some of the links, by a mask (E,)."""
+        return Graph(self.nodes, self.edges[links])
 
     def laplacian(self, weight: ArrayLike = 1.0) -> Floats:
         """(n, n) Laplacian for weights of the links, (E,) or a scalar: symmetric, rows sum to 0."""
