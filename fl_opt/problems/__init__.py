@@ -6,6 +6,7 @@ from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.graph import Graph as Graph
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
+from fl_opt.problems.link_activation import LinkActivation as LinkActivation
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
