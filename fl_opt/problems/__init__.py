@@ -16,5 +16,7 @@ from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFa
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
+from fl_opt.problems.workload_sharing import TaskShares as TaskShares
+from fl_opt.problems.workload_sharing import WorkloadSharing as WorkloadSharing
 
 __all__ = [name for name, value in globals().items() if isinstance(value, type)]
