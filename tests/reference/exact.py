@@ -258,12 +258,13 @@ def _uses(network: Network, allocation: Allocation) -> list[_Use]:
 def _nats(level: Number) -> Number:
     """The x with ln((e^x - 1)/x) = level > 0, by Newton from above."""
     x = 2 * level + mp.log1p(level)
-    while True:
+    for _ in range(60):
         value = mp.log(mp.expm1(x) / x) - level
         step = value / (1 / -mp.expm1(-x) - 1 / x)
         x -= step
         if abs(step) < abs(x) * mp.mpf(10) ** -30:
-            return x
+            break
+    return x
 
 
 def _least(

@@ -36,7 +36,8 @@ class Round:
 
     def best(self, starts: int, rng: np.random.Generator) -> float:
         """Least cost found from random starts, in SI units; inf where none ended feasible."""
-        return min((self._run(rng) for _ in range(starts)), default=math.inf)
+        with np.errstate(all="ignore"):
+            return min((self._run(rng) for _ in range(starts)), default=math.inf)
 
     def _run(self, rng: np.random.Generator) -> float:
         size = self.network.size
@@ -66,21 +67,20 @@ class Round:
         def slope(x: Vector) -> Array:
             return self._cost(x)[1] / scale
 
-        with np.errstate(all="ignore"):
-            found = minimize(
-                cost,
-                x0,
-                jac=slope,
-                bounds=bounds,
-                constraints=NonlinearConstraint(
-                    lambda x: self._room(x)[0], 0.0, np.inf, jac=lambda x: self._room(x)[1]
-                ),
-                method="SLSQP",
-                options={"maxiter": 800, "ftol": 1e-15},
-            )
-            room = self._room(found.x)[0]
-            ok = np.all(np.isfinite(found.x)) and float(room.min()) >= -FEASIBLE
-            return self._cost(found.x)[0] if ok else math.inf
+        found = minimize(
+            cost,
+            x0,
+            jac=slope,
+            bounds=bounds,
+            constraints=NonlinearConstraint(
+                lambda x: self._room(x)[0], 0.0, np.inf, jac=lambda x: self._room(x)[1]
+            ),
+            method="SLSQP",
+            options={"maxiter": 800, "ftol": 1e-15},
+        )
+        worst = float(self._room(found.x)[0].min())
+        ok = bool(np.all(np.isfinite(found.x))) and worst >= -FEASIBLE
+        return self._cost(found.x)[0] if ok else math.inf
 
     def _airtime(self, b: Array) -> Array:
         """At full power, or at a watt where that is unlimited: for a start."""
