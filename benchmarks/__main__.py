@@ -21,6 +21,7 @@ from benchmarks import page
 from benchmarks._record import Measure, Record, machine, write
 
 NAMES = (
+    "correctness",
     "participation",
     "joint",
     "speed",
