@@ -99,9 +99,10 @@ class FedCS:
         """The constraints by name; uploads are judged in turn whatever the decision says."""
         network, on = self.network, decision.selected
         plain = decision.replace(access="sequential", cycles=None, upload_bit=None)
-        limits = device_excess(network, plain, np.inf)
+        used = use(network, plain)
+        limits = device_excess(network, plain, np.inf, used)
         multicast = self._multicast_s(on)
-        ends = np.where(on, multicast + use(network, plain).finish_s, 0.0)
+        ends = np.where(on, multicast + used.finish_s, 0.0)
         close = min(self.deadline_s, multicast + decision.deadline_s)
         sending = on & (network.upload_bit > 0.0) & np.isfinite(network.power_max_w)
         asked = np.where(sending, network.power_max_w, 0.0)

@@ -38,13 +38,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fl_opt import physics
-from fl_opt.allocation import Allocation, use
+from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
-from fl_opt.problems._limits import device_excess
+from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems._subsets import subsets
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink, total
@@ -108,11 +108,11 @@ class JointSchedule:
         gained = -total(np.where(decision.selected, self._utility, 0.0))
         if self.utility_per_j == 0.0:
             return gained
-        return gained + self.utility_per_j * total(use(self.network, decision).energy_j)
+        return gained + self.utility_per_j * total(fdma_use(self.network, decision).energy_j)
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
         """The constraints by name."""
-        spent = total(use(self.network, decision).energy_j)
+        spent = total(fdma_use(self.network, decision).energy_j)
         limits = device_excess(self.network, decision, self.deadline_s)
         return limits | {"energy_total": Excess(spent, self.energy_total_j, "J")}
 

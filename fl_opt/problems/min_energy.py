@@ -28,13 +28,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fl_opt.allocation import Allocation, use
+from fl_opt.allocation import Allocation
 from fl_opt.certificate import FEASIBLE, Excess
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import require_feasible
-from fl_opt.problems._limits import device_excess
+from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems.uplink import Response, Uplink, total
 from fl_opt.structure import Model
 from fl_opt.units import Floats
@@ -75,7 +75,7 @@ class MinEnergy:
 
     def cost(self, decision: Allocation) -> float:
         """Energy of the round [J]."""
-        return total(use(self.network, decision).energy_j)
+        return total(fdma_use(self.network, decision).energy_j)
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
         """The constraints by name; every device must be selected ("selected")."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fl_opt.allocation import Allocation, use
+from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
@@ -34,7 +34,7 @@ from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
 from fl_opt.problems._horizon import require_possible, shortest_s
-from fl_opt.problems._limits import device_excess
+from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Attempt, Model
 from fl_opt.units import Floats
@@ -70,7 +70,7 @@ class MinRoundTime:
 
     def cost(self, decision: Allocation) -> float:
         """End of the round [s]."""
-        return float(use(self.network, decision).finish_s.max())
+        return float(fdma_use(self.network, decision).finish_s.max())
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
         """The constraints by name; every device must be selected ("selected")."""

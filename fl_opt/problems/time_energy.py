@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fl_opt import physics
-from fl_opt.allocation import Allocation, use
+from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess, Solution
 from fl_opt.checks import number
 from fl_opt.kernels import EPS
@@ -28,7 +28,7 @@ from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
 from fl_opt.problems._horizon import require_possible, shortest_s
-from fl_opt.problems._limits import device_excess
+from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Line, Model
@@ -57,7 +57,7 @@ class TimeEnergyTradeoff:
 
     def cost(self, decision: Allocation) -> float:
         """Energy of the round plus the worth of its duration [J]."""
-        used = use(self.network, decision)
+        used = fdma_use(self.network, decision)
         return total(used.energy_j) + self.joule_per_s * float(used.finish_s.max())
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
