@@ -260,6 +260,14 @@ def test_ten_thousand_devices_are_certified() -> None:
         assert certificate.gap <= 1e-8
 
 
+def test_a_device_that_needs_a_third_of_everything_is_branched_on() -> None:
+    problem = joint(7, 1000)
+    assert problem.choice.value.max() > 0.3 * problem.choice.value.sum()
+    certificate = fl_opt.solve(problem).certificate
+    assert certificate.feasible
+    assert certificate.gap <= 1e-8
+
+
 def test_answers_repeat_and_start_from_earlier_ones() -> None:
     problem = joint(2, 200)
     first = fl_opt.solve(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from fl_opt.units import Floats
 
 TOLERANCE = 1e-10
 """Feasibility and integrality tolerance of HiGHS, on rows of order one."""
+FAR = 1e15
+"""What rows of order one never reach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ def maximise(
 
     size, unit = value.size, float(value.max())
     grain = unit / charge if charge > 0.0 else 0.0
-    scale = np.maximum(np.abs(rows).max(axis=1), np.finfo(float).tiny)
+    largest = np.abs(rows).max(axis=1)
+    scale = np.where(largest > 0.0, largest, 1.0)
     matrix = np.hstack([rows / scale[:, None], np.where(eased, -grain / scale, 0.0)[:, None]])
     goal = np.append(value / unit, -1.0)
     matrix, limits = np.vstack([matrix, -goal]), np.append(limits / scale, -target / unit)
@@ -71,7 +75,8 @@ def maximise(
     model.col_upper_ = np.append(np.ones(size), most / grain if grain else 0.0)
     model.integrality_ = [highspy.HighsVarType.kInteger] * size + [highspy.HighsVarType.kContinuous]
     model.row_lower_ = np.full(limits.size, -math.inf)
-    model.row_upper_ = limits
+    # HiGHS takes 1e20 for infinite and refuses it as an upper limit from below
+    model.row_upper_ = np.clip(limits, -FAR, FAR)
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     model.a_matrix_.num_col_, model.a_matrix_.num_row_ = size + 1, limits.size
     model.a_matrix_.start_ = np.arange(limits.size + 1) * (size + 1)
@@ -91,14 +96,21 @@ def maximise(
         highs.setOptionValue(name, option)
     highs.passModel(model)
     highs.run()
-    info = highs.getInfo()
+    info, status = highs.getInfo(), highs.getModelStatus()
+    nodes = max(info.mip_node_count, 0)
     # a branch may be cut off that is better by the tolerance
     slack = TOLERANCE * unit
-    if highs.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
-        return Found(None, target + slack, info.mip_node_count, True)
-    chosen = None
-    if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
-        chosen = np.array(highs.getSolution().col_value[:size]) > 0.5
-    whole = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    if status == highspy.HighsModelStatus.kInfeasible:
+        return Found(None, target + slack, nodes, True)
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        proven = info.mip_dual_bound * unit if status in _limits_struck(highspy) else math.inf
+        return Found(None, max(proven, target) + slack, nodes, False)
+    chosen = np.array(highs.getSolution().col_value[:size]) > 0.5
     upper = max(info.mip_dual_bound * unit, target) + slack
-    return Found(chosen, upper, info.mip_node_count, whole)
+    return Found(chosen, upper, nodes, status == highspy.HighsModelStatus.kOptimal)
+
+
+def _limits_struck(highspy: Any) -> tuple[Any, ...]:
+    """Ends of a search whose bound holds."""
+    status = highspy.HighsModelStatus
+    return status.kTimeLimit, status.kSolutionLimit, status.kInterrupt

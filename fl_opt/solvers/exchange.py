@@ -26,25 +26,32 @@ from fl_opt.units import Floats
 
 STEPS = 80
 
+Sides = NDArray[np.int8]
+"""(n,) 1 for candidates that a branch takes, -1 for those that it leaves, 0 for the free."""
+
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
-    """Linear relaxation of the row of one `weighing`.
+    """Linear relaxation of the row of one `weighing`, for the choices of one branch.
 
-    `upper` is a proven upper bound of the value of any choice, `gain` (n,) of what taking a
-    candidate adds to it: no choice that takes a candidate of negative gain, or leaves one of
-    positive gain, is worth more than ``upper - |gain|``. `order` (n,) sorts the candidates by
-    value per weight; the first `count` of them are taken entirely. `demand` is how much of the
-    first resource is asked for.
+    `upper` is a proven upper bound of their values, `gain` (n,) of what taking a candidate adds to
+    it: none of them that takes a free candidate of negative gain, or leaves one of positive gain,
+    is worth more than ``upper - |gain|``. `order` (n,) sorts the candidates, those that the branch
+    takes first, then the free ones by value per weight; the first `count` of it are taken
+    entirely. `split` is the candidate taken in part, if any. `first` and `second` are what is
+    asked for of the resources.
     """
 
     weighing: Weighing
+    sides: Sides
     worth: float
     upper: float
     gain: Floats
     order: NDArray[np.int_]
     count: int
-    demand: float
+    split: int | None
+    first: float
+    second: float
 
 
 def capacity(choice: Choice, weighing: Weighing) -> float:
@@ -54,90 +61,112 @@ def capacity(choice: Choice, weighing: Weighing) -> float:
     return choice.budget + weighing.price * choice.supply
 
 
-def bound(choice: Choice, weighing: Weighing, worth: float) -> tuple[float, Floats]:
+def bound(
+    choice: Choice, weighing: Weighing, worth: float, sides: Sides | None = None
+) -> tuple[float, Floats]:
     """Upper bound of the value at two prices, true in floating point for any, and the gains.
 
     `worth` is at least the charge, unless the weighing is at an infinite price.
     """
     weight = weighing.weight
     gain = choice.value - worth * weight
-    gain += 2.0 * EPS * (choice.value + worth * weight)
-    terms = [float(np.maximum(gain, 0.0).sum())]
+    size = choice.value + worth * weight
+    gain += 2.0 * EPS * size
+    part = np.maximum(gain, 0.0)
+    if sides is not None:
+        part = np.where(sides > 0, gain, np.where(sides < 0, 0.0, part))
+    priced = 0.0
     if weighing.price == math.inf:
-        terms.append(worth * choice.supply)
+        priced += worth * choice.supply
     else:
-        terms.append(worth * weighing.price * choice.supply)
+        priced += worth * weighing.price * choice.supply
         if worth > choice.charge:
-            terms.append((worth - choice.charge) * choice.budget)
-            terms.append(4.0 * EPS * worth * choice.budget)
-    upper = math.fsum(terms)
-    # numpy adds in blocks: its error grows with the logarithm of the size
-    return upper * (1.0 + (32.0 + 2.0 * math.log2(gain.size + 1.0)) * EPS), gain
+            priced += (worth - choice.charge) * choice.budget + 4.0 * EPS * worth * choice.budget
+    rounding = _rounding(gain.size) * (priced + float(np.abs(part).sum()))
+    return priced + float(part.sum()) + rounding, gain
 
 
-def relax(choice: Choice, weighing: Weighing) -> Relaxation:
+def _rounding(size: int) -> float:
+    """Relative error of a sum: numpy adds in blocks, so that it grows with the logarithm."""
+    return (32.0 + 2.0 * math.log2(size + 1.0)) * EPS
+
+
+def refuted(choice: Choice, weighing: Weighing, taken: NDArray[np.bool_]) -> bool:
+    """Whether a row excludes a choice beyond rounding."""
+    needed = float(weighing.weight[taken].sum())
+    return needed > capacity(choice, weighing) * (1.0 + _rounding(taken.size))
+
+
+def relax(choice: Choice, weighing: Weighing, sides: Sides) -> Relaxation:
     """Solve the linear relaxation of one row."""
     room = capacity(choice, weighing)
     least_worth = 0.0 if weighing.price == math.inf else choice.charge
     with np.errstate(divide="ignore", over="ignore"):
         ratio = np.minimum(choice.value / weighing.weight, 1e300)
+    ratio[sides > 0], ratio[sides < 0] = math.inf, -math.inf
     order = np.argsort(-ratio, kind="stable")
     heap = np.cumsum(weighing.weight[order])
-    count = int(np.searchsorted(heap, room, side="right"))
-    first = weighing.first[order]
-    worth, part = least_worth, 0.0
-    if count < order.size and ratio[order[count]] > least_worth:
-        worth = float(ratio[order[count]])
+    taken, left = int(np.count_nonzero(sides > 0)), int(np.count_nonzero(sides >= 0))
+    count = min(max(int(np.searchsorted(heap, room, side="right")), taken), left)
+    worth, split, part = least_worth, None, 0.0
+    if count < left and ratio[order[count]] > least_worth:
+        split = int(order[count])
+        worth = float(ratio[split])
         before = float(heap[count - 1]) if count else 0.0
-        part = (room - before) / float(heap[count] - before) * float(first[count])
+        weight = float(weighing.weight[split])
+        part = min(max(room - before, 0.0) / weight, 1.0) if weight > 0.0 else 1.0
     else:
-        count = int(np.count_nonzero(ratio[order[:count]] > least_worth))
-    upper, gain = bound(choice, weighing, worth)
-    return Relaxation(weighing, worth, upper, gain, order, count, float(first[:count].sum()) + part)
+        count = max(int(np.count_nonzero(ratio[order[:count]] > least_worth)), taken)
+    upper, gain = bound(choice, weighing, worth, sides)
+    if refuted(choice, weighing, sides > 0):
+        upper = -math.inf
+    first, second = (
+        float(amount[order[:count]].sum())
+        + (part * float(amount[split]) if split is not None else 0)
+        for amount in (weighing.first, weighing.second)
+    )
+    return Relaxation(weighing, sides, worth, upper, gain, order, count, split, first, second)
 
 
-def cheapest(problem: PricedChoice[Any], tolerance: float) -> tuple[Relaxation, Relaxation]:
-    """The relaxation of least bound, and that of the first resource alone.
+def cheapest(
+    problem: PricedChoice[Any], ample: Weighing, sides: Sides, tolerance: float, near: Weighing
+) -> Relaxation:
+    """The relaxation of least bound for a branch.
 
+    `ample` is the weighing at an infinite price, `near` one from which to start the search.
     Regula falsi on the logarithm of demand over supply, in a bracket of ln m, until what the
     bracket can still save is `tolerance` of the bound.
     """
     choice = problem.choice
-    ample = relax(choice, problem.weigh(math.inf))
-    if choice.charge == 0.0 and _second(ample) <= choice.budget:
-        return ample, ample
+    best = relax(choice, ample, sides)
+    if choice.charge == 0.0 and best.second <= choice.budget:
+        return best
     low = high = math.nan
     low_miss = high_miss = 0.0
-    rate = _guess(choice)
-    best, weighing = ample, None
+    rate = _guess(choice) if near.price == math.inf else near.price
+    weighing = near
     for _ in range(STEPS):
         weighing = problem.weigh(rate, weighing)
-        found = relax(choice, weighing)
+        found = relax(choice, weighing, sides)
         best = min(best, found, key=_upper)
-        miss = math.log(found.demand / choice.supply) if found.demand > 0.0 else -math.inf
+        miss = math.log(found.first / choice.supply) if found.first > 0.0 else -math.inf
         if miss > 0.0:
             low, low_miss, high_miss = math.log(rate), miss, 0.5 * high_miss
         else:
             high, high_miss, low_miss = math.log(rate), miss, 0.5 * low_miss
         width = high - low
-        saving = found.worth * rate * abs(choice.supply - found.demand)
+        saving = found.worth * rate * abs(choice.supply - found.first)
         reach = 1.0 if math.isnan(width) else min(width, 1.0)
-        if saving * reach <= tolerance * best.upper and (miss <= 0.0 or not math.isnan(high)):
+        if saving * reach <= tolerance * abs(best.upper) and (miss <= 0.0 or not math.isnan(high)):
             break
         if width <= 1e-14 or rate < 1e-280:
             break
         rate = math.exp(_next(low, high, low_miss, high_miss))
-    return best, ample
+    return best
 
 
 def _upper(relaxation: Relaxation) -> float:
     return relaxation.upper
-
-
-def _second(relaxation: Relaxation) -> float:
-    """Second resource that a relaxation asks for."""
-    second = relaxation.weighing.second[relaxation.order[: relaxation.count + 1]]
-    return float(second.sum())
 
 
 def _guess(choice: Choice) -> float:

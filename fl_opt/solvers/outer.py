@@ -9,7 +9,8 @@ The tangents are perspectives: they vanish with x_k. The rest of each choice is 
 its minimiser; where it breaks the budget, these cuts exclude it, because they hold together its
 least. So no choice returns and the search is finite (Duran, Grossmann, Mathematical Programming
 36, 1986; Fletcher, Leyffer, Mathematical Programming 66, 1994). The master's tolerances would let
-some return all the same: those are excluded by name, with all that contain them.
+some return all the same: those are excluded by name, with all that contain them if they are
+impossible.
 
 Invariants: every possible choice satisfies all rows, so that the master's bound is one of the
 problem, on the word of HiGHS; the answer was solved and judged by the physics.
@@ -25,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import FEASIBLE, Proof, Solution, verify
+from fl_opt.certificate import Proof, Solution, verify
 from fl_opt.checks import number
-from fl_opt.solvers.price import Price
+from fl_opt.solvers.choosing import Incumbent
 from fl_opt.structure import Choice, Cut, MixedConvex
 from fl_opt.units import Floats
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 """Feasibility tolerance of the master, whose rows are of order one."""
-
-
 RELAXATIONS = 30
 """Most linear relaxations that are cut before the first tree."""
 
@@ -75,9 +74,9 @@ class OuterApproximation:
         if search.choice.value.size:
             earlier = None if start is None else problem.recall(start.allocation)
             if earlier is not None:
-                search.attempt(earlier)
+                search.best.attempt(earlier)
             search.run(self.gap, until_s)
-        decision = problem.join(search.answer, search.rest)
+        decision = problem.join(search.best.answer, search.best.rest)
         proof: Proof = "tree" if search.upper < math.inf else "none"
         certificate = verify(problem, decision, bound=-search.upper, proof=proof)
         prices: dict[str, float | Floats | None] = dict.fromkeys(problem.excess(decision))
@@ -88,53 +87,32 @@ class _Search:
     """The best answer so far and the bound of the master."""
 
     def __init__(self, problem: MixedConvex[Any]) -> None:
-        self.problem = problem
-        self.choice: Choice = problem.choice
-        size = self.choice.value.size
-        self.answer: NDArray[np.bool_] = np.zeros(size, dtype=bool)
-        self.rest: Any = None
-        self.value = 0.0
-        self.upper = math.inf if size else 0.0
-        self.last: Solution[Any] | None = None
-
-    def attempt(self, taken: NDArray[np.bool_]) -> tuple[bool, Cut | None]:
-        """Solve the rest of a choice, keep it if it is the best: possible or not, and tangents."""
-        choice = self.choice
-        if not taken.any():
-            return True, None
-        if math.fsum(choice.least[taken].tolist()) > choice.supply * (1.0 + FEASIBLE):
-            return False, None
-        found = self.last = Price()(self.problem.rest(taken), start=self.last)
-        need = found.certificate.cost
-        possible = found.certificate.feasible and need <= choice.budget * (1.0 + 0.5 * FEASIBLE)
-        value = math.fsum(choice.value[taken].tolist())
-        value -= choice.charge * need if choice.charge > 0.0 else 0.0
-        if possible and value > self.value:
-            self.answer, self.rest, self.value = taken, found.allocation, value
-        return possible, self.problem.tangents(taken, self.problem.first(found.allocation))
+        self.best = Incumbent(problem)
+        self.choice = self.best.choice
+        self.upper = math.inf if self.choice.value.size else 0.0
 
     def run(self, gap: float, until_s: float) -> None:
         """Choose, solve the rest, cut, until bound and answer meet."""
         master = _Master(self.choice)
         self.prepare(master, until_s)
         seen: set[bytes] = set()
-        doubt = -math.inf
-        while not self.upper - self.value <= gap * self.upper < math.inf:
+        while not self.upper - self.best.value <= gap * self.upper < math.inf:
             left_s = until_s - time.perf_counter()
             if left_s <= 0.0:
                 break
             upper, taken = master.solve(left_s)
-            self.upper = max(min(self.upper, max(upper, doubt)), self.value)
+            self.upper = max(min(self.upper, upper), self.best.value)
             if taken is None:
                 break
-            possible, cut = self.attempt(taken)
-            if possible and self.choice.charge == 0.0 and self.value >= upper * (1.0 - gap):
+            trial = self.best.attempt(taken)
+            possible = trial is not None and trial.possible
+            if possible and self.choice.charge == 0.0 and self.best.value >= upper * (1.0 - gap):
                 break
+            cut = None if trial is None else self.best.cut(trial)
             if cut is not None:
                 master.add(cut)
             if taken.tobytes() in seen or cut is None:
                 master.exclude(taken, exactly=possible)
-                doubt = max(doubt, upper) if possible else doubt
             seen.add(taken.tobytes())
             if not possible:
                 self.repair(taken, until_s)
@@ -146,7 +124,7 @@ class _Search:
         # at the least itself some tangents are too steep for a solver
         for part in (0.0, 1.0 / everyone.size, 1.0):
             at = np.maximum(1.5 * choice.least, part * choice.supply)
-            master.add(self.problem.tangents(everyone, at))
+            master.add(self.best.problem.tangents(everyone, at))
         before = math.inf
         for _ in range(RELAXATIONS):
             left_s = until_s - time.perf_counter()
@@ -156,7 +134,7 @@ class _Search:
             if upper >= before * (1.0 - 1e-6):
                 return
             some, before = share > 1e-6, upper
-            master.add(self.problem.tangents(some, first[some] / share[some]))
+            master.add(self.best.problem.tangents(some, first[some] / share[some]))
 
     def repair(self, taken: NDArray[np.bool_], until_s: float) -> None:
         """Leave out the least valuable of a choice until the rest is possible: an answer early."""
@@ -167,10 +145,12 @@ class _Search:
             middle = (low + high) // 2
             some = np.zeros_like(taken)
             some[members[:middle]] = True
-            if math.fsum(self.choice.value[some].tolist()) <= self.value:
+            if math.fsum(self.choice.value[some].tolist()) <= self.best.value:
                 low = middle
                 continue
-            low, high = (middle, high) if self.attempt(some)[0] else (low, middle)
+            trial = self.best.attempt(some)
+            fits = trial is not None and trial.possible
+            low, high = (middle, high) if fits else (low, middle)
 
 
 class _Master:

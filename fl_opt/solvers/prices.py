@@ -7,13 +7,17 @@
    those of smallest reduced value, is searched by a 0/1 program with one row per rate at which the
    resources were exchanged so far. Its choice is tried on the convex rest: if it is possible, it
    is the best of the core; if not, its own rate gives a row that excludes it.
+4. Where more than a usual value is missing even so, one candidate is too large for its price: the
+   one that is taken in part. Both branches, with and without it, are priced and searched anew.
 
-Invariants: `upper` is proven, every row holds for every possible choice, the answer is possible.
-Once the core holds all candidates that are not decided, what its search leaves is the bound.
+Invariants: every branch has a proven bound, every row holds for every possible choice, the answer
+is possible. The bound is the largest of all branches that are not closed.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -22,19 +26,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import FEASIBLE, Proof, Solution, verify
+from fl_opt.certificate import Proof, Solution, verify
 from fl_opt.checks import number
 from fl_opt.kernels import EPS
 from fl_opt.solvers import binary
-from fl_opt.solvers.exchange import Relaxation, capacity, cheapest
+from fl_opt.solvers.choosing import Incumbent, Mask, Trial
+from fl_opt.solvers.exchange import Relaxation, Sides, capacity, cheapest, refuted
 from fl_opt.solvers.grain import Grain
-from fl_opt.solvers.price import Price
-from fl_opt.structure import Choice, PricedChoice, Weighing
+from fl_opt.structure import PricedChoice, Weighing
 from fl_opt.units import Floats
 
-Mask = NDArray[np.bool_]
 SHARES = 5
-"""A single tree may use this part of the nodes, so that a larger core has its turn."""
+"""A tree may use this part of the nodes that are left, so that a larger core has its turn."""
+BRANCH = 200
+"""Nodes that a branch counts for."""
 VAGUE = 1e-12
 """Uncertainty of a least amount, relative to the supply, from which on it counts."""
 
@@ -76,124 +81,105 @@ class TwoPrices:
         began = time.perf_counter()
         until_s = began + (math.inf if time_limit_s is None else time_limit_s)
         search = _Search(problem, self, until_s)
-        if search.choice.value.size:
+        if problem.choice.value.size:
             search.run(None if start is None else problem.recall(start.allocation))
-        decision = problem.join(search.answer, search.rest)
-        bound = -search.upper if search.choice.value.size else 0.0
-        certificate = verify(problem, decision, bound=bound, proof=search.proof)
+        decision = problem.join(search.best.answer, search.best.rest)
+        certificate = verify(problem, decision, bound=-search.upper, proof=search.proof)
         prices: dict[str, float | Floats | None] = dict.fromkeys(problem.excess(decision))
         return Solution(decision, certificate, prices, "prices", time.perf_counter() - began)
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """Whether a choice is possible, and the rate at which its resources are exchanged."""
-
-    possible: bool
-    rate: float
-
-
 class _Search:
-    """The best answer so far, the bound, and the rows that every possible choice obeys."""
+    """Branches with their bounds, and the rows that every possible choice obeys."""
 
     def __init__(self, problem: PricedChoice[Any], options: TwoPrices, until_s: float) -> None:
         self.problem, self.options, self.until_s = problem, options, until_s
-        self.choice: Choice = problem.choice
-        size = self.choice.value.size
-        self.answer: Mask = np.zeros(size, dtype=bool)
-        self.rest: Any = None
-        self.value, self.upper = 0.0, math.inf
+        self.best = Incumbent(problem)
+        choice = self.choice = self.best.choice
+        self.upper = 0.0
         self.proof: Proof = "dual"
         self.rows: list[Weighing] = []
-        self.last: Solution[Any] | None = None
         self.nodes = int(options.nodes)
         # whose least amount floating point does not tell: searched always, and never proven absent
-        self.vague = self.choice.least - self.choice.least_low > VAGUE * self.choice.supply
-        self.grain = Grain(0.0, 0.0) if self.choice.charge > 0.0 else Grain.of(self.choice.value)
+        self.vague = choice.least - choice.least_low > VAGUE * choice.supply
+        self.usual = float(np.median(choice.value)) if choice.value.size else 0.0
+        self.grain = Grain(0.0, 0.0) if choice.charge > 0.0 else Grain.of(choice.value)
 
     @property
-    def closed(self) -> bool:
-        """Whether the gap is small enough."""
-        return self.upper - self.value <= self.options.gap * self.upper
+    def value(self) -> float:
+        """Value of the best answer so far."""
+        return self.best.value
 
     @property
     def spent(self) -> bool:
         """Whether the nodes or the time are used up."""
         return self.nodes <= 0 or time.perf_counter() > self.until_s
 
-    def tighten(self, upper: float, proof: Proof) -> None:
-        """Take a proven bound, rounded to the grain of the values."""
-        upper = max(self.grain.floor(upper), self.value * (1.0 + 2.0 * EPS))
-        if upper < self.upper:
-            self.upper, self.proof = upper, proof
+    def rounded(self, upper: float) -> float:
+        """A bound, rounded to the grain of the values and not below the best answer."""
+        exact = self.grain.size > 0.0 and self.grain.error == 0.0
+        return max(self.grain.floor(upper), self.value * (1.0 if exact else 1.0 + 2.0 * EPS))
 
-    def refuted(self, taken: Mask) -> bool:
-        """Whether a row excludes a choice beyond rounding."""
-        rounding = 1.0 + (32.0 + 2.0 * math.log2(taken.size + 1.0)) * EPS
-        return any(
-            float(row.weight[taken].sum()) > capacity(self.choice, row) * rounding
-            for row in self.rows
-        )
+    def closes(self, upper: float) -> bool:
+        """Whether a bound is near enough to the best answer."""
+        return upper - self.value <= self.options.gap * upper
 
-    def attempt(self, taken: Mask) -> _Trial | None:
-        """Try a choice, keep it if it is the best so far; None where it need not be solved."""
-        choice = self.choice
-        gained = math.fsum(choice.value[taken].tolist())
-        least = math.fsum(choice.least[taken].tolist())
-        if not taken.any():
-            return _Trial(True, 0.0)
-        if least > choice.supply * (1.0 + FEASIBLE) or self.refuted(taken):
+    def attempt(self, taken: Mask) -> Trial | None:
+        """Try a choice that no row refutes; None where it need not be solved."""
+        if any(refuted(self.choice, row, taken) for row in self.rows):
             return None
-        rest = self.problem.rest(taken)
-        found = self.last = Price()(rest, start=self.last)
-        need, rate = found.certificate.cost, found.prices[rest.shared]
-        possible = found.certificate.feasible and need <= choice.budget * (1.0 + 0.5 * FEASIBLE)
-        value = gained - choice.charge * need if choice.charge > 0.0 else gained
-        if possible and value > self.value:
-            self.answer, self.rest, self.value = taken, found.allocation, value
-        if not isinstance(rate, float) or math.isinf(rate):
-            # all at their least: the rate from which on they stay there
-            cut = self.problem.tangents(taken, self.problem.first(found.allocation))
-            rate = max(-float(cut.slope.min()), 0.0)
-        return _Trial(possible, rate)
+        return self.best.attempt(taken)
 
     def run(self, start: Mask | None) -> None:
-        """Price, round, search."""
-        best, ample = cheapest(self.problem, 0.1 * self.options.gap)
-        self.rows = [ample.weighing] if best is ample else [ample.weighing, best.weighing]
-        self.tighten(best.upper, "dual")
+        """Branch on what the prices leave, the branch of the largest bound first."""
+        ample = self.problem.weigh(math.inf)
+        self.rows.append(ample)
         if start is not None:
             self.attempt(start)
-        self.round_down(best)
-        self.tighten(best.upper, "dual")
-        rank = np.empty(best.order.size)
-        rank[best.order] = np.arange(best.order.size)
-        near = np.lexsort((np.abs(rank - best.count + 0.5), np.abs(best.gain), ~self.vague))
-        vague = int(np.count_nonzero(self.vague))
-        if_vague = best.upper + min(float(best.gain[near[:vague]].max(initial=-math.inf)), 0.0)
-        size = vague + 24
-        while not (self.closed or self.spent) and self.options.core:
-            size = min(size, vague + int(self.options.core), near.size)
-            core = near[:size]
-            fixed = rank < best.count
-            fixed[core] = False
-            inside = self.explore(core, fixed)
-            outside = -math.inf
-            if size < near.size:
-                outside = best.upper - abs(float(best.gain[near[size]]))
-            self.tighten(max(inside, outside, if_vague), "dual + tree")
-            if size == near.size or size - vague >= self.options.core or outside <= self.value:
-                return
-            undecided = int(np.count_nonzero(best.upper - np.abs(best.gain) > self.value))
-            size = min(2 * size, max(undecided, size + 1))
+        free: Sides = np.zeros(self.choice.value.size, dtype=np.int8)
+        root = self.priced(free, ample)
+        number_of = itertools.count()
+        branches = [(-root.upper, next(number_of), root)]
+        settled = -math.inf
+        while branches and not self.closes(self.rounded(-branches[0][0])):
+            if self.spent:
+                break
+            _, _, relaxation = heapq.heappop(branches)
+            upper = self.search(relaxation)
+            if self.closes(self.rounded(upper)) or not self.branches(relaxation, upper):
+                settled = max(settled, upper)
+                continue
+            self.nodes -= BRANCH
+            self.proof = "dual + tree"
+            for side in (-1, 1):
+                sides = relaxation.sides.copy()
+                sides[relaxation.split] = side
+                child = self.priced(sides, relaxation.weighing)
+                heapq.heappush(branches, (-min(child.upper, upper), next(number_of), child))
+        left = max((-negative for negative, _, _ in branches), default=-math.inf)
+        self.upper = self.rounded(max(settled, left))
 
-    def round_down(self, best: Relaxation) -> None:
+    def priced(self, sides: Sides, near: Weighing) -> Relaxation:
+        """The best prices of a branch, their row, and the answer that rounding gives."""
+        found = cheapest(self.problem, self.rows[0], sides, 0.1 * self.options.gap, near)
+        if all(row.price != found.weighing.price for row in self.rows):
+            self.rows.append(found.weighing)
+        self.round_down(found)
+        return found
+
+    def branches(self, relaxation: Relaxation, upper: float) -> bool:
+        """Whether two branches promise more than a larger core."""
+        split = relaxation.split
+        large = upper - self.value > self.usual and not self.spent and self.options.core > 0
+        return large and split is not None and not self.vague[split]
+
+    def round_down(self, relaxation: Relaxation) -> None:
         """Find the longest prefix of the ranking that is possible."""
-        low, high, step = 0, best.count + 1, 1
-        size = best.count
+        low, high, step = 0, relaxation.count + 1, 1
+        size = relaxation.count
         while high - low > 1 and not self.spent:
-            taken = np.zeros(best.order.size, dtype=bool)
-            taken[best.order[:size]] = True
+            taken = np.zeros(relaxation.order.size, dtype=bool)
+            taken[relaxation.order[:size]] = True
             trial = self.attempt(taken & ~self.vague)
             if trial is not None and trial.possible:
                 low = size
@@ -201,15 +187,50 @@ class _Search:
                 high, step = size, 2 * step
             size = max(high - step, 1) if low == 0 else (low + high) // 2
 
-    def explore(self, core: NDArray[np.int_], fixed: Mask) -> float:
-        """Search the choices that differ from `fixed` in the core only; an upper bound of them."""
+    def search(self, relaxation: Relaxation) -> float:
+        """Search ever larger cores of a branch; an upper bound of its choices."""
+        upper = relaxation.upper
+        count, order, vague = relaxation.count, relaxation.order, self.vague
+        open_ones = np.flatnonzero((relaxation.sides == 0) | vague)
+        rank = np.empty(order.size)
+        rank[order] = np.arange(order.size)
+        loss = np.abs(relaxation.gain)
+        near = np.lexsort((np.abs(rank - count + 0.5), loss, ~vague))
+        near = near[np.isin(near, open_ones)]
+        always = int(np.count_nonzero(vague))
+        with_vague = upper + min(float(relaxation.gain[vague].max(initial=-math.inf)), 0.0)
+        size, most = always + 24, always + int(self.options.core)
+        while not (self.closes(self.rounded(upper)) or self.spent) and self.options.core:
+            size = min(size, most, near.size)
+            core = near[:size]
+            fixed = rank < count
+            fixed[core] = False
+            outside = -math.inf
+            if size < near.size:
+                outside = relaxation.upper - float(loss[near[size]])
+            last = size in (most, near.size) or outside <= self.value
+            inside = self.explore(core, fixed, self.nodes if last else self.nodes // SHARES + 1)
+            better = max(inside, outside, with_vague)
+            if better < upper:
+                upper, self.proof = better, "dual + tree"
+            if last or self.branches(relaxation, upper):
+                break
+            undecided = int(np.count_nonzero(relaxation.upper - loss[near] > self.value))
+            size = min(2 * size, max(undecided, size + 1))
+        return upper
+
+    def explore(self, core: NDArray[np.int_], fixed: Mask, nodes: int) -> float:
+        """Search the choices that differ from `fixed` in the core only; an upper bound of them.
+
+        No tree gets more than `nodes`.
+        """
         choice, charge = self.choice, self.choice.charge
         gained = math.fsum(choice.value[fixed].tolist())
         excluded: list[tuple[Floats, float]] = []
         seen: set[bytes] = set()
         upper, doubt = math.inf, -math.inf
         while not self.spent:
-            found = self._program(core, fixed, gained, excluded)
+            found = self._program(core, fixed, gained, excluded, min(nodes, self.nodes))
             self.nodes -= found.nodes + 1
             upper = min(upper, gained + found.upper)
             if found.chosen is None or upper <= self.value * (1.0 + self.options.gap):
@@ -220,18 +241,29 @@ class _Search:
             possible = trial is not None and trial.possible
             if (possible and charge == 0.0) or not found.whole:
                 break
-            if trial is not None and trial.rate > 0.0:
-                self.rows.append(self.problem.weigh(trial.rate, self.rows[-1]))
+            if trial is not None:
+                self.cut(trial)
             key = found.chosen.tobytes()
-            refuted = self.refuted(taken)
-            if key in seen or (not refuted and not possible):
+            proven = any(refuted(choice, row, taken) for row in self.rows)
+            if key in seen or not (proven or possible):
                 # within tolerances the rows admit it for ever; with it go all that contain it,
                 # unless it is possible and merely worth less than the rows believe
                 sign = np.where(found.chosen, 1.0, -1.0 if possible else 0.0)
                 excluded.append((sign, float(found.chosen.sum()) - 1.0))
-                doubt = doubt if refuted else max(doubt, upper)
+                if not (possible or proven):
+                    doubt = max(doubt, upper)
             seen.add(key)
         return max(upper, doubt)
+
+    def cut(self, trial: Trial) -> None:
+        """Add the row of the rate at which a choice exchanges its resources."""
+        rate = trial.price
+        if rate == math.inf:
+            # all at their least: the rate from which on they stay there
+            tangents = self.best.cut(trial)
+            rate = 0.0 if tangents is None else -float(tangents.slope.min())
+        if rate > 0.0:
+            self.rows.append(self.problem.weigh(rate, self.rows[-1]))
 
     def _program(
         self,
@@ -239,6 +271,7 @@ class _Search:
         fixed: Mask,
         gained: float,
         excluded: list[tuple[Floats, float]],
+        nodes: int,
     ) -> binary.Found:
         choice, charge = self.choice, self.choice.charge
         eased = [charge > 0.0 and row.price < math.inf for row in self.rows]
@@ -258,6 +291,6 @@ class _Search:
             most=choice.budget,
             target=self.value + step - gained,
             gap=0.5 * self.options.gap * self.value,
-            nodes=min(self.nodes, int(self.options.nodes) // SHARES + 1),
+            nodes=nodes,
             time_limit_s=max(self.until_s - time.perf_counter(), 0.01),
         )
