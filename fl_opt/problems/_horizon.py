@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fl_opt import physics
 from fl_opt.errors import Infeasible, device_list
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.units import Floats, quantity
+
+_DIGITS = 1e-9
+_LITTLE = 1e-100
+"""Stands for any number > 0; rounds of which it is the band or the power still end in doubles."""
 
 
 def _least_energies(network: Network) -> tuple[Floats, Floats]:
@@ -19,7 +27,7 @@ def _least_energies(network: Network) -> tuple[Floats, Floats]:
 
 
 def shortest_s(network: Network) -> float:
-    """A proven lower bound > 0 of every round: each device has the whole spectrum to itself [s]."""
+    """A proven lower bound of every round: each device has the whole spectrum to itself [s]."""
     _, floor = _least_energies(network)
     with np.errstate(divide="ignore", invalid="ignore"):
         # what the upload leaves of the energy limits the clock
@@ -27,45 +35,85 @@ def shortest_s(network: Network) -> float:
         clock = np.fmin(clock, network.cpu_max_hz)
         upload = np.where(floor > 0.0, floor / network.power_max_w, 0.0)
     alone = float(np.max(physics.training_s(network.cycles, clock) + upload))
-    return max(alone * (1.0 - 32.0 * EPS), 1e-300)
+    return alone * (1.0 - 32.0 * EPS)
+
+
+def span_s(network: Network) -> tuple[float, float]:
+    """A proven lower bound of every round, and a longer round > 0 to try first [s].
+
+    Raises ``Infeasible`` for devices that no round is long enough for.
+    """
+    require_possible(network)
+    low = shortest_s(network)
+    return low, max(2.0 * low, _LITTLE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Obstacle:
+    """A constraint that no length of the round meets, whom it stops, and why."""
+
+    constraint: str
+    devices: NDArray[np.int_]
+    reason: str
+
+
+def _obstacle(network: Network) -> _Obstacle | None:
+    sends = network.upload_bit > 0.0
+    heat, floor = _least_energies(network)
+    dead = np.flatnonzero(sends & ((network.gain == 0.0) | (network.power_max_w == 0.0)))
+    poor = np.flatnonzero(
+        np.where(sends, network.energy_j <= heat + floor, network.energy_j < heat)
+    )
+    if dead.size:
+        k = dead[0]
+        what = "gain" if network.gain[k] == 0.0 else "power_max_w"
+        reason = (
+            f"device {k} has {what} 0 and cannot upload, however long the round "
+            f"({device_list(dead)})"
+        )
+        return _Obstacle("power_max", dead, reason)
+    if poor.size:
+        k = poor[0]
+        reason = (
+            f"device {k} needs more than {quantity((heat + floor)[k], 'J')} to train at its "
+            f"slowest clock and upload, however long the round; energy_j is "
+            f"{quantity(network.energy_j[k], 'J')} ({device_list(poor)})"
+        )
+        return _Obstacle("energy", poor, reason)
+    if network.band_hz == 0.0 and sends.any():
+        reason = "band_hz is 0 Hz and nothing can be uploaded; any band cures that"
+        return _Obstacle("band", np.flatnonzero(sends), reason)
+    return None
 
 
 def require_possible(network: Network) -> None:
     """Raise ``Infeasible`` for devices that no round is long enough for."""
-    sends = network.upload_bit > 0.0
+    found = _obstacle(network)
+    if found is not None:
+        raise Infeasible(
+            found.reason,
+            constraint=found.constraint,
+            devices=found.devices,
+            relaxations=functools.partial(_cures, network),
+        )
+
+
+def _cures(network: Network) -> dict[str, float | None]:
+    """For each limit alone: the common value that cures, for the devices beyond it; or None."""
     heat, floor = _least_energies(network)
-    dead = sends & ((network.gain == 0.0) | (network.power_max_w == 0.0))
-    poor = np.where(sends, network.energy_j <= heat + floor, network.energy_j < heat)
-    if dead.any():
-        devices = np.flatnonzero(dead)
-        k = devices[0]
-        what = "gain" if network.gain[k] == 0.0 else "power_max_w"
-        raise Infeasible(
-            f"device {k} has {what} 0 and cannot upload, however long the round "
-            f"({device_list(devices)})",
-            constraint="power_max",
-            devices=devices,
-            relaxations={"band_hz": None, "energy_j": None},
-        )
-    if poor.any():
-        devices = np.flatnonzero(poor)
-        k = devices[0]
-        raise Infeasible(
-            f"device {k} needs more than {quantity((heat + floor)[k], 'J')} to train at its "
-            f"slowest clock and upload, however long the round; energy_j is "
-            f"{quantity(network.energy_j[k], 'J')} ({device_list(devices)})",
-            constraint="energy",
-            devices=devices,
-            relaxations={
-                "band_hz": None,
-                "energy_j": float(np.max((heat + floor)[poor])) * (1.0 + 1e-9),
-                "power_max_w": None,
-            },
-        )
-    if network.band_hz == 0.0 and sends.any():
-        raise Infeasible(
-            "band_hz is 0 Hz and nothing can be uploaded; any band cures that",
-            constraint="band",
-            devices=np.flatnonzero(sends),
-            relaxations={"band_hz": float(np.finfo(float).tiny), "energy_j": None},
-        )
+    poor = network.energy_j <= heat + floor
+    energy = float(np.max(heat + floor, where=poor, initial=0.0)) * (1.0 + _DIGITS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        clock = np.sqrt((network.energy_j - floor) / (network.capacitance * network.cycles))
+    # NaN where the upload alone takes too much: then no clock cures
+    slow = float(np.min(clock[poor], initial=np.inf)) * (1.0 - _DIGITS)
+    moves: dict[str, tuple[float, ArrayLike]] = {
+        "band_hz": (_LITTLE, max(network.band_hz, _LITTLE)),
+        "energy_j": (energy, np.maximum(network.energy_j, energy)),
+        "power_max_w": (_LITTLE, np.maximum(network.power_max_w, _LITTLE)),
+        "cpu_min_hz": (slow, np.minimum(network.cpu_min_hz, np.nan_to_num(slow, posinf=np.inf))),
+    }
+    return {
+        name: value if _obstacle(network.replace(**{name: moved})) is None else None
+        for name, (value, moved) in moves.items()
+    }

@@ -33,7 +33,7 @@ from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
-from fl_opt.problems._horizon import require_possible, shortest_s
+from fl_opt.problems._horizon import span_s
 from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Attempt, Model
@@ -80,13 +80,11 @@ class MinRoundTime:
     # structure: Attainable
 
     def bracket(self) -> tuple[float, float]:
-        """The round in which each device has the whole spectrum, and twice that [s].
+        """The round in which each device has the whole spectrum, and a longer one [s].
 
         Raises ``Infeasible`` for devices that no round is long enough for.
         """
-        require_possible(self.network)
-        low = shortest_s(self.network)
-        return low, 2.0 * low
+        return span_s(self.network)
 
     def attain(self, cost: float) -> Attempt[Allocation]:
         """Whether all devices fit the band in a round of `cost` seconds."""

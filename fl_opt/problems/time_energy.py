@@ -27,7 +27,7 @@ from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
-from fl_opt.problems._horizon import require_possible, shortest_s
+from fl_opt.problems._horizon import shortest_s, span_s
 from fl_opt.problems._limits import device_excess, fdma_use
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink, total
@@ -72,9 +72,7 @@ class TimeEnergyTradeoff:
 
         Raises ``Infeasible`` for devices that no round is long enough for.
         """
-        require_possible(self.network)
-        low = shortest_s(self.network)
-        return low, 2.0 * low
+        return span_s(self.network)
 
     def inner(self, x: float) -> MinEnergy:
         """Least energy by the deadline `x` [s]."""

@@ -13,13 +13,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fl_opt.certificate import Solution, verify
 from fl_opt.structure import Attainable, Attempt
+
+_TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
 class Bisection:
-    """Least attainable cost > 0.
+    """Least attainable cost >= 0.
 
     Parameters
     ----------
@@ -50,10 +54,10 @@ class Bisection:
     ) -> tuple[float, float, Any]:
         """A refuted and an attained cost, and the decision of the second."""
         low, high = bracket
-        if guess is not None and guess > low:
+        if guess is not None and low < guess < math.inf:
             high = guess * (1.0 + 0.25 * self.tolerance)
         attempt = problem.attain(high)
-        ends = [(math.log(low), math.inf)]
+        ends = [(math.log(max(low, _TINY)), math.inf)]
         while attempt.decision is None:
             ends = [(math.log(high), _level(attempt))]
             high *= 2.0

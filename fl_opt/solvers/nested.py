@@ -13,10 +13,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from fl_opt.certificate import Solution, verify
 from fl_opt.errors import Infeasible
 from fl_opt.solvers.price import Price
 from fl_opt.structure import Line, Nested
+
+_TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class NestedSearch:
         time_limit_s: float | None = None,
         start: Solution[Any] | None = None,
     ) -> Solution[Any]:
-        """Solve `problem`. Raises ``Infeasible``."""
+        """Solve `problem`; a `start` is of no use. Raises ``Infeasible``."""
         begin = time.perf_counter()
         search = _Search(problem, self)
         search.run()
@@ -105,7 +109,7 @@ class _Search:
 
     def run(self) -> None:
         """Bracket the change of sign, then shrink it until the gap closes."""
-        low, below = self.proven, -math.inf
+        low, below = max(self.proven, _TINY), -math.inf
         high = self.first
         above = self.probe(high)
         while above < 0.0 and high < self.reach:
@@ -115,7 +119,7 @@ class _Search:
         for turn in range(200):
             if self.closed() or high <= low * (1.0 + 1e-9):
                 return
-            x = math.sqrt(low * high)
+            x = math.sqrt(low) * math.sqrt(high)
             if turn % 3 != 2 and math.isfinite(below) and below < 0.0 < above:
                 x = low + (high - low) * below / (below - above)
                 # a step beyond the root brings in the other end
