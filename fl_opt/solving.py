@@ -47,6 +47,7 @@ SOLVERS: dict[str, Entry] = {
     "core": Entry("fl_opt.solvers.core", "Core", structure.Knapsack),
     "prices": Entry("fl_opt.solvers.prices", "TwoPrices", structure.PricedChoice),
     "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),
+    "search": Entry("fl_opt.solvers.search", "Search", structure.Searched),
     "cvxpy": Entry("fl_opt.solvers.conic", "Conic", structure.Convex),
     "mip": Entry("fl_opt.solvers.mip", "Mip", structure.Mixed),
     "enumerate": Entry("fl_opt.solvers.enumeration", "Enumeration", structure.Enumerable),

@@ -272,6 +272,17 @@ class Enumerable(Problem[D], Protocol[D]):
         """Decisions of which one is optimal, each with a lower bound of what its branch costs."""
 
 
+@runtime_checkable
+class Searched(Problem[D], Protocol[D]):
+    """A heuristic of the problem's own, and a bound. Solver: ``search``. Proof: dual."""
+
+    def search(self) -> Iterator[D]:
+        """Feasible decisions to choose the best from; nothing says that the optimum is there."""
+
+    def floor(self) -> float:
+        """A lower bound of the optimal cost, true in floating point."""
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """Candidates of a 0/1 choice whose members share two resources, each on its own exchange.
@@ -387,6 +398,7 @@ __all__ = [
     "Program",
     "Proof",
     "Response",
+    "Searched",
     "SmoothDual",
     "Weighing",
 ]

@@ -1,5 +1,6 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
+from fl_opt.problems.antennas import Antennas as Antennas
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
@@ -14,6 +15,7 @@ from fl_opt.problems.mixing_step import MixingStep as MixingStep
 from fl_opt.problems.mixing_weights import MixingWeights as MixingWeights
 from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFading
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
+from fl_opt.problems.over_the_air_selection import OverTheAirSelection as OverTheAirSelection
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
 from fl_opt.problems.workload_sharing import TaskShares as TaskShares
