@@ -1,6 +1,9 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
 from fl_opt.problems.antennas import Antennas as Antennas
+from fl_opt.problems.bit_allocation import BitAllocation as BitAllocation
+from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocation
+from fl_opt.problems.bit_depths import BitDepths as BitDepths
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL

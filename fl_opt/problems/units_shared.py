@@ -60,15 +60,14 @@ def cheapest_units(table: Floats, units: int) -> Shares:
     step = np.where(np.isfinite(step), step, np.inf)
     # rounding may bend a straight table: no unit before the one below it
     step = np.maximum.accumulate(step, axis=1)
-    taken = np.zeros(len(table), dtype=int)
-    price = 0.0
-    if units:
-        price = float(np.partition(step, units - 1, axis=None)[units - 1])
-        taken = np.count_nonzero(step < price, axis=1)
-        more = np.count_nonzero(step == price, axis=1)
-        left = units - int(taken.sum())
-        before = np.cumsum(more) - more
-        taken = taken + np.clip(left - before, 0, more)
+    if not np.isfinite(step).any():
+        return Shares(np.zeros(len(table), dtype=int), price_bound(table, units, 0.0), "dual")
+    last = max(units - 1, 0)  # for no units at all, the price of the first
+    price = float(np.partition(step, last, axis=None)[last])
+    taken = np.count_nonzero(step < price, axis=1)
+    more = np.count_nonzero(step == price, axis=1)
+    before = np.cumsum(more) - more
+    taken = taken + np.clip(units - int(taken.sum()) - before, 0, more)
     return Shares(taken, price_bound(table, units, price), "dual")
 
 
