@@ -18,6 +18,7 @@ from fl_opt import InvalidInput, OverTheAirPower
 from fl_opt.allocation import use
 from fl_opt.problems.over_the_air_power import received_power_w, truncation_probability
 from fl_opt.problems.superposition import Superposition
+from fl_opt.testing import check_policy
 from fl_opt.validation import measure
 
 
@@ -240,6 +241,20 @@ def test_is_a_policy() -> None:
     allocation, memory = policy.decide(fl_opt.Round(net, 0, rng, None, {}), policy.start(4, rng))
     assert allocation.access == "superposed"
     assert memory.solution.certificate.gap <= 1e-13
+    check_policy(policy)
+
+
+def test_no_device_spends_more_than_training_leaves_of_its_energy() -> None:
+    net = network(3, energy_j=[np.inf, 6e-4, 1e-9], cycles=1e6, capacitance=1e-28)
+    stated = OverTheAirPower.from_network(net)
+    heat = 1e-28 * 1e6 * net.cpu_max_hz[0] ** 2
+    airtime = net.upload_bit[0] / 32.0 / net.band_hz
+    poor = (6e-4 - heat) / airtime
+    assert 0.0 < poor < 0.2
+    assert stated.power_max_w == pytest.approx([0.2, poor, 0.0])
+    allocation = fl_opt.solve(stated).allocation.to_round(net)
+    assert not allocation.selected[2]
+    assert (use(net, allocation).energy_j <= net.energy_j * (1.0 + 1e-12)).all()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
-from fl_opt.problems.superposition import Superposition, receiver_noise_w
+from fl_opt.problems.superposition import Superposition, affordable_w, receiver_noise_w
 from fl_opt.problems.uplink import total
 from fl_opt.structure import Model, Optimum
 from fl_opt.units import Floats
@@ -80,8 +80,11 @@ class OverTheAirPower:
 
     @classmethod
     def from_network(cls, network: Network) -> OverTheAirPower:
-        """The devices of a round, all on the whole band; ``Optimised`` takes it as `formulate`."""
-        return cls(network.gain, network.power_max_w, receiver_noise_w(network))
+        """The devices of a round, all on the whole band; ``Optimised`` takes it as `formulate`.
+
+        A device sends with no more than what training at the fastest clock leaves of its energy.
+        """
+        return cls(network.gain, affordable_w(network), receiver_noise_w(network))
 
     @property
     def size(self) -> int:

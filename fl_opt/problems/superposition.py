@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
@@ -102,3 +103,17 @@ def receiver_noise_w(network: Network) -> float:
             "a superposed upload has one receiver; put the difference into the gains",
         )
     return float(density[0]) * network.band_hz
+
+
+def affordable_w(network: Network) -> Floats:
+    """(K,) largest power over a superposed upload that the energy of a round allows [W].
+
+    Training runs at the fastest clock. Nothing to send, or no band to send in, asks for no power.
+    """
+    heat = physics.training_energy_j(network.capacitance, network.cycles, network.cpu_max_hz)
+    airtime = physics.analog_airtime_s(network.upload_bit, network.band_hz)
+    left = np.maximum(network.energy_j - heat, 0.0)
+    sends = (airtime > 0.0) & np.isfinite(airtime)
+    return np.where(
+        sends, np.minimum(network.power_max_w, left / np.where(sends, airtime, 1.0)), 0.0
+    )
