@@ -182,6 +182,11 @@ def verify(
     return Certificate(float(problem.cost(decision)), float(bound), proof, violation)
 
 
+def unpriced(problem: Problem[D], decision: D) -> dict[str, float | Floats | None]:
+    """None for every constraint by name: the prices of an answer to an integer program."""
+    return dict.fromkeys(problem.excess(decision))
+
+
 @dataclass(frozen=True, eq=False)
 class Solution(Generic[D]):
     """An answer with its proof.

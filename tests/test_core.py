@@ -275,6 +275,20 @@ def test_a_lighter_item_that_may_not_fit_hides_no_other() -> None:
     assert solution.certificate.bound == -2.0
 
 
+@pytest.mark.parametrize("group", [None, [0, 0, 1, 1]])
+def test_items_that_only_may_fit_hide_none_that_surely_do(group: list[int] | None) -> None:
+    problem = bag(
+        [2.0, 0.0, 1.0, 2.0], [9.0, 0.1, 9.0, 0.5], 1.0, low=[0, 0.1, 0, 0.5], group=group
+    )
+    solution = pack(problem)
+    assert solution.allocation.tolist() == [False, False, False, True]
+    assert solution.certificate.bound <= -2.0
+
+
+def test_an_integer_program_has_no_prices() -> None:
+    assert pack(bag([1.0], [1.0], 1.0)).prices == {"capacity": None}
+
+
 def test_the_price_of_taking_part_settles_nearly_equal_values() -> None:
     rng = np.random.default_rng(4)
     value = 1.0 + 1e-3 * rng.random(1000)

@@ -13,6 +13,7 @@ feasibility tolerance of 1e-6 of the capacity is wider than the gaps to be prove
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import Solution, verify
+from fl_opt.certificate import Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
 from fl_opt.solvers.grain import Grain
@@ -39,6 +40,9 @@ from fl_opt.solvers.relaxation import (
 from fl_opt.structure import Items, Knapsack
 
 D = TypeVar("D")
+
+_VAGUE = 1e-9
+"""Relative uncertainty of a weight from which on it may hide a choice that is sure to fit."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,22 @@ class Core:
         until_s = began + (math.inf if time_limit_s is None else time_limit_s)
         items = problem.items()
         _check(items)
+        effort = Effort(self.width, self.states, until_s)
         packing = _Packing(options_of(items), self.gap)
-        packing.run(Effort(self.width, self.states, until_s))
-        decision = problem.pack(packing.mask(items.value.size))
+        packing.run(effort)
+        mask = packing.mask(items.value.size)
+        if not packing.closed and (items.weight > items.weight_low * (1.0 + _VAGUE)).any():
+            # states are compared by the weights of the bound: one that takes an item which only
+            # may fit hides another that surely fits
+            certain = dataclasses.replace(items, weight_low=items.weight)
+            sure = _Packing(options_of(certain), self.gap)
+            sure.run(effort)
+            if sure.worth > packing.worth:
+                mask = sure.mask(items.value.size)
+        decision = problem.pack(mask)
         certificate = verify(problem, decision, bound=0.0 - packing.bound, proof="dual + tree")
-        return Solution(decision, certificate, {}, "core", time.perf_counter() - began)
+        prices = unpriced(problem, decision)
+        return Solution(decision, certificate, prices, "core", time.perf_counter() - began)
 
 
 def _check(items: Items) -> None:
@@ -111,6 +126,11 @@ class _Packing:
         self.value, self.chosen = 0.0, np.zeros(0, dtype=np.intp)
         self.upper = math.inf
         self.grain = Grain.of(options.value * options.unit)
+
+    @property
+    def worth(self) -> float:
+        """Value of the best choice, in the units of the items."""
+        return self.value * self.options.unit
 
     @property
     def bound(self) -> float:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fl_opt.certificate import Solution, verify
+from fl_opt.certificate import Solution, unpriced, verify
 from fl_opt.errors import Infeasible, SolverFailure
 from fl_opt.structure import Enumerable
 
@@ -61,4 +61,5 @@ class Enumeration:
             bound=bound if complete else -math.inf,
             proof="enumeration" if complete else "none",
         )
-        return Solution(best, certificate, {}, "enumerate", time.perf_counter() - began)
+        prices = unpriced(problem, best)
+        return Solution(best, certificate, prices, "enumerate", time.perf_counter() - began)

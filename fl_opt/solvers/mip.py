@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fl_opt.certificate import Solution, verify
+from fl_opt.certificate import Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.errors import Infeasible, SolverFailure
 from fl_opt.structure import Mixed
@@ -83,4 +83,5 @@ class Mip:
         certificate = verify(
             problem, decision, bound=bound, proof="none" if proven is None else "tree"
         )
-        return Solution(decision, certificate, {}, "mip", time.perf_counter() - began)
+        prices = unpriced(problem, decision)
+        return Solution(decision, certificate, prices, "mip", time.perf_counter() - began)
