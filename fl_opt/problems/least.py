@@ -132,9 +132,8 @@ def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
         most = np.where(cool, rest, np.maximum(rest, part.power * t))
         v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
         push, _ = _excess_push(part, t, u)
-        # without training u and its share of the noise are zero
-        drift = np.where(heat > 0.0, heat * part.deadline / u, 0.0)
-        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + drift) / rest)
+        # t + u misses the deadline by a rounding: u is taken as it is, t may be off by that
+        noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat) / rest)
         noise *= EPS * (1.0 + 2.0 / v)
         # at full power a shorter upload needs more band whatever its energy
         slowest = np.minimum(part.train_high, part.deadline)
