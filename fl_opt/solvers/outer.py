@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import Proof, Solution, verify
+from fl_opt.certificate import Proof, Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.solvers.choosing import Incumbent
 from fl_opt.structure import Choice, Cut, MixedConvex
@@ -79,7 +79,7 @@ class OuterApproximation:
         decision = problem.join(search.best.answer, search.best.rest)
         proof: Proof = "tree" if search.upper < math.inf else "none"
         certificate = verify(problem, decision, bound=-search.upper, proof=proof)
-        prices: dict[str, float | Floats | None] = dict.fromkeys(problem.excess(decision))
+        prices = unpriced(problem, decision)
         return Solution(decision, certificate, prices, "outer", time.perf_counter() - began)
 
 

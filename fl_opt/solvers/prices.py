@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.certificate import Proof, Solution, verify
+from fl_opt.certificate import Proof, Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.kernels import EPS
 from fl_opt.solvers import binary
@@ -85,7 +85,7 @@ class TwoPrices:
             search.run(None if start is None else problem.recall(start.allocation))
         decision = problem.join(search.best.answer, search.best.rest)
         certificate = verify(problem, decision, bound=-search.upper, proof=search.proof)
-        prices: dict[str, float | Floats | None] = dict.fromkeys(problem.excess(decision))
+        prices = unpriced(problem, decision)
         return Solution(decision, certificate, prices, "prices", time.perf_counter() - began)
 
 
@@ -144,8 +144,8 @@ class _Search:
         while branches and not self.closes(self.rounded(-branches[0][0])):
             if self.spent:
                 break
-            _, _, relaxation = heapq.heappop(branches)
-            upper = self.search(relaxation)
+            negative, _, relaxation = heapq.heappop(branches)
+            upper = min(self.search(relaxation), -negative)
             if self.closes(self.rounded(upper)) or not self.branches(relaxation, upper):
                 settled = max(settled, upper)
                 continue
@@ -170,8 +170,14 @@ class _Search:
     def branches(self, relaxation: Relaxation, upper: float) -> bool:
         """Whether two branches promise more than a larger core."""
         split = relaxation.split
-        large = upper - self.value > self.usual and not self.spent and self.options.core > 0
-        return large and split is not None and not self.vague[split]
+        if split is None or self.vague[split] or self.spent or self.options.core == 0:
+            return False
+        return upper - self.value > self.usual and upper > self.with_vague(relaxation)
+
+    def with_vague(self, relaxation: Relaxation) -> float:
+        """Upper bound of the choices of a branch that take a vague candidate."""
+        gain = float(relaxation.gain[self.vague].max(initial=-math.inf))
+        return relaxation.upper + min(gain, 0.0)
 
     def round_down(self, relaxation: Relaxation) -> None:
         """Find the longest prefix of the ranking that is possible."""
@@ -198,9 +204,8 @@ class _Search:
         near = np.lexsort((np.abs(rank - count + 0.5), loss, ~vague))
         near = near[np.isin(near, open_ones)]
         always = int(np.count_nonzero(vague))
-        with_vague = upper + min(float(relaxation.gain[vague].max(initial=-math.inf)), 0.0)
         size, most = always + 24, always + int(self.options.core)
-        while not (self.closes(self.rounded(upper)) or self.spent) and self.options.core:
+        while near.size and not (self.closes(self.rounded(upper)) or self.spent) and most > always:
             size = min(size, most, near.size)
             core = near[:size]
             fixed = rank < count
@@ -210,7 +215,7 @@ class _Search:
                 outside = relaxation.upper - float(loss[near[size]])
             last = size in (most, near.size) or outside <= self.value
             inside = self.explore(core, fixed, self.nodes if last else self.nodes // SHARES + 1)
-            better = max(inside, outside, with_vague)
+            better = max(inside, outside, self.with_vague(relaxation))
             if better < upper:
                 upper, self.proof = better, "dual + tree"
             if last or self.branches(relaxation, upper):
