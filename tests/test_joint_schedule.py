@@ -223,6 +223,29 @@ def test_a_device_between_possible_and_impossible_breaks_nothing() -> None:
     assert certificate.bound <= certificate.cost
 
 
+@pytest.mark.parametrize("solver", ["prices", "enumerate", "outer"])
+def test_a_device_whose_least_band_floating_point_cannot_tell_stays_out(solver: str) -> None:
+    network = Network(
+        gain=1e-10,
+        power_max_w=0.2,
+        cpu_min_hz=1e8,
+        cpu_max_hz=2e9,
+        capacitance=1e-28,
+        cycles=2e8,
+        upload_bit=3e5,
+        samples=[600, 400],
+        band_hz=2e4,
+    )
+    training_j, upload_j = 1e-28 * 2e8 * 1e16, network.noise_w_hz[0] * 3e5 * math.log(2) / 1e-10
+    tight = network.replace(energy_j=[(training_j + upload_j) * (1.0 + 1e-14), 1.0])
+    problem = JointSchedule(tight, 100.0, energy_total_j=1.0)
+    choice = problem.choice
+    assert choice.least_low[0] < choice.supply < choice.least[0]
+    solution = fl_opt.solve(problem, solver=solver)
+    assert solution.allocation.selected.tolist() == [False, True]
+    assert solution.certificate.feasible
+
+
 @given(st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
 def test_more_of_anything_never_hurts(seed: int) -> None:

@@ -33,9 +33,11 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
     if size > MOST:
         raise InvalidInput("candidates", size, f"at most {MOST}", 'solve with solver="outer"')
     masks = (np.arange(2**size)[:, None] >> np.arange(size)) % 2 == 1
-    utility, least = masks @ choice.value, masks @ choice.least
+    utility, least, least_low = (
+        masks @ column for column in (choice.value, choice.least, choice.least_low)
+    )
     alone_j = np.zeros(size)
-    for k in range(size):
+    for k in np.flatnonzero(choice.least <= choice.supply):
         alone_j[k] = _least_energy(problem.rest(np.arange(size) == k), math.inf, True)[1]
     energy_low_j = masks @ alone_j * (1.0 - 32.0 * EPS)
     lowest = choice.charge * energy_low_j - utility * (1.0 + 32.0 * EPS)
@@ -44,8 +46,12 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
         taken, gained = masks[row], float(utility[row])
         if lowest[row] >= best:
             return
-        over_band = least[row] > choice.supply * (1.0 + FEASIBLE)
-        if over_band or energy_low_j[row] > choice.budget:
+        if energy_low_j[row] > choice.budget:
+            continue
+        if least[row] > choice.supply * (1.0 + FEASIBLE):
+            if least_low[row] <= choice.supply * (1.0 + 32.0 * EPS):
+                # neither fits nor is refuted in floating point: its bound stays
+                yield problem.join(np.zeros_like(taken), None), float(lowest[row])
             continue
         if not taken.any():
             best = 0.0
