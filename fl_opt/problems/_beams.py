@@ -102,6 +102,6 @@ def drawn(matrix: Complex, rng: np.random.Generator) -> Complex:
 
 
 def heard(channel: Complex, beam: Complex) -> NDArray[np.float64]:
-    """(K,) power |m' g_k|^2 with which a unit beam hears each device."""
+    """(K,) power ``|m' g_k|^2`` with which a unit beam hears each device."""
     unit = beam / np.linalg.norm(beam)
     return np.asarray(np.abs(channel @ unit.conj()) ** 2)

@@ -136,7 +136,7 @@ class OverTheAirSelection:
 
     @cached_property
     def channel(self) -> Complex:
-        """(K, M) normalised channels g: a unit beam hears k well enough if |m' g_k| >= 1."""
+        """(K, M) normalised channels g: a unit beam hears k well enough if ``|m' g_k| >= 1``."""
         scale = np.sqrt(self._power) * math.sqrt(self.error_max / self.noise_w)
         return np.asarray(self.antennas.channel * scale[:, None])
 
