@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 import fl_opt
 from benchmarks import instances
@@ -35,7 +36,7 @@ def cell(**changes: object) -> Network:
 
 def feasible(count: int, size: int, first: int = 0) -> list[tuple[MinEnergy, float]]:
     """Problems of the published law that have a solution, with their optimal cost."""
-    found = []
+    found: list[tuple[MinEnergy, float]] = []
     seed = first
     while len(found) < count:
         drawn = instances.draw(seed, size)
@@ -338,9 +339,9 @@ def test_each_cure_cures_and_less_does_not(changes: dict[str, object], deadline_
 
 
 @pytest.mark.parametrize("deadline_s", [0.0, -1.0, np.nan, np.inf, [1.0, 2.0]])
-def test_a_deadline_that_is_none_is_refused(deadline_s: object) -> None:
+def test_a_deadline_that_is_none_is_refused(deadline_s: ArrayLike) -> None:
     with pytest.raises(fl_opt.InvalidInput, match="deadline_s"):
-        solve(MinEnergy(cell(), deadline_s))  # type: ignore[arg-type]
+        solve(MinEnergy(cell(), deadline_s))
 
 
 def test_verify_names_what_a_stranger_breaks() -> None:

@@ -64,7 +64,8 @@ def test_a_nonlinear_search_finds_nothing_better() -> None:
 # the proof is tight and never false
 
 
-@pytest.mark.parametrize("size", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2])
 def test_the_optimum_in_50_digits_lies_between_bound_and_cost(size: int) -> None:
     network = cell()[:size]
     solution = solve(TimeEnergyTradeoff(network, 0.1))
