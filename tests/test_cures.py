@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fl_opt
+from fl_opt.problems.uplink import Uplink
 
 NETWORK = fl_opt.Network(
     gain=[1e-10, 4e-12],
@@ -63,6 +64,22 @@ def test_what_is_called_a_cure_cures(
         side = np.minimum if name == "cpu_min_hz" else np.maximum
         cured = network.replace(**{name: side(getattr(network, name), value)})
         assert fl_opt.solve(fl_opt.MinRoundTime(cured)).certificate.feasible
+
+
+def test_a_clock_that_may_be_slower_cures_too_little_energy() -> None:
+    hot = NETWORK.replace(cpu_min_hz=[1e8, 1.5e9], cpu_max_hz=2e9, energy_j=[1.0, 0.03])
+    with pytest.raises(fl_opt.Infeasible) as caught:
+        fl_opt.solve(fl_opt.MinEnergy(hot, 1.0))
+    assert caught.value.constraint == "energy"
+    assert caught.value.devices.tolist() == [1]
+    clock = caught.value.relaxations["cpu_min_hz"]
+    assert clock is not None
+    for factor, possible in ((1.0, True), (1.0 + 1e-8, False)):
+        slower = hot.replace(cpu_min_hz=np.minimum(hot.cpu_min_hz, clock * factor))
+        assert (Uplink(slower, 1.0).least_hz.sum() <= 2e6) == possible
+    assert fl_opt.solve(
+        fl_opt.MinEnergy(hot.replace(cpu_min_hz=[1e8, clock]), 1.0)
+    ).certificate.feasible
 
 
 def test_a_round_without_work_takes_no_time_and_its_bound_is_true() -> None:

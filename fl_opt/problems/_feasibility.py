@@ -115,6 +115,11 @@ def _raised(name: str) -> _Move:
     return move
 
 
+def _slower(network: Network, deadline: Floats, ease: float) -> tuple[Network, Floats]:
+    """Devices may train at 1/ease hertz; the search wants a number that grows."""
+    return network.replace(cpu_min_hz=np.minimum(network.cpu_min_hz, 1.0 / ease)), deadline
+
+
 def _longer(network: Network, deadline: Floats, value: float) -> tuple[Network, Floats]:
     return network, np.maximum(deadline, value)
 
@@ -128,7 +133,7 @@ _LIMITS: dict[str, _Move] = {
 
 
 def relaxations(uplink: Uplink) -> dict[str, float | None]:
-    """For each limit alone: the least common value, for the devices below it, that cures; or None.
+    """For each limit alone: the nearest common value for those beyond it that cures; or None.
 
     Found by bisection of the logarithm to nine digits and rounded to the feasible side.
     """
@@ -143,12 +148,17 @@ def relaxations(uplink: Uplink) -> dict[str, float | None]:
     cures: dict[str, float | None] = {
         "band_hz": needed * (1.0 + _DIGITS) if math.isfinite(needed) else None
     }
+
+    def cured(move: _Move, value: float) -> bool:
+        return shortage(Uplink(*move(network, deadline, value))) <= FEASIBLE
+
     for name, move in _LIMITS.items():
-
-        def cured(value: float, move: _Move = move) -> bool:
-            return shortage(Uplink(*move(network, deadline, value))) <= FEASIBLE
-
-        cures[name] = _least(cured, max(start[name], 1e-12)) if start[name] < math.inf else None
+        low = max(start[name], 1e-12)
+        cures[name] = _least(functools.partial(cured, move), low) if low < math.inf else None
+    fastest = float(network.cpu_min_hz.max())
+    slower = functools.partial(cured, _slower)
+    ease = _least(slower, 1.0 / fastest) if fastest > 0.0 else None
+    cures["cpu_min_hz"] = None if ease is None else 1.0 / ease
     return cures
 
 
