@@ -6,6 +6,7 @@ A candidate that gets b of the first resource needs a^2/b of the second. The lea
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,6 +117,16 @@ class Toy:
         return Weighing(price, weight, self.a / root, self.a * root)
 
 
+@dataclass(frozen=True, eq=False)
+class Vague(Toy):
+    """Floating point does not tell whether candidate 0 fits; to be sure it needs too much."""
+
+    @property
+    def choice(self) -> Choice:
+        least = np.where(np.arange(self.a.size) == 0, 2.0 * self.supply, 0.0)
+        return dataclasses.replace(super().choice, least=least)
+
+
 def toy(seed: int, size: int, charge: float = 0.0) -> Toy:
     rng = np.random.default_rng(seed)
     a = rng.uniform(0.5, 2.0, size)
@@ -186,6 +197,19 @@ def test_one_candidate_too_large_for_its_price_is_branched_on(seed: int) -> None
     assert certificate.feasible
     assert certificate.gap <= 1e-8
     assert TwoPrices(core=0)(problem).certificate.gap > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("size", [1, 2, 10, 200])
+def test_a_vague_candidate_stays_out_but_in_the_bound(seed: int, size: int) -> None:
+    sure = toy(seed, size)
+    problem = Vague(sure.value, sure.a, sure.supply, sure.budget)
+    others = Toy(sure.value[1:], sure.a[1:], sure.supply, sure.budget)
+    certificate = TwoPrices()(problem).certificate
+    assert certificate.feasible
+    assert certificate.bound <= TwoPrices()(sure).certificate.cost
+    best = TwoPrices()(others).certificate.cost if size > 1 else 0.0
+    assert certificate.cost == pytest.approx(best, rel=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(8))
