@@ -11,6 +11,8 @@ from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.graph import Graph as Graph
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.link_activation import LinkActivation as LinkActivation
+from fl_opt.problems.local_steps import LocalSteps as LocalSteps
+from fl_opt.problems.local_steps import StepCount as StepCount
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
