@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
+from reference import exact, nonlinear
 
 import fl_opt
 from benchmarks import instances
 from fl_opt import Infeasible, MinEnergy, Network, solve, verify
 from fl_opt.problems.uplink import Uplink
-from tests.reference import exact, nonlinear
 
 CASES = Path(__file__).parent / "cases"
 

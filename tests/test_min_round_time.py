@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference import exact, nonlinear
 
 from benchmarks import instances
 from fl_opt import Infeasible, InvalidInput, MinRoundTime, Network, solve
 from fl_opt.allocation import use
 from fl_opt.problems.uplink import Uplink
-from tests.reference import exact, nonlinear
 
 
 def cell(**changes: object) -> Network:

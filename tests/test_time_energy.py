@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference import exact, nonlinear
 
 from benchmarks import instances
 from fl_opt import (
@@ -15,7 +16,6 @@ from fl_opt import (
     TimeEnergyTradeoff,
     solve,
 )
-from tests.reference import exact, nonlinear
 
 
 def cell(**changes: object) -> Network:
