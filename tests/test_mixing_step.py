@@ -17,6 +17,8 @@ from fl_opt.problems.activation import Activation
 from fl_opt.problems.matchings import matchings
 from fl_opt.units import Floats
 
+THOUSAND = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(10_000, 11_000)]
+
 
 def activation(seed: int, most: int = 14) -> Activation:
     """Devices strewn over a square; some matchings are always used, some never."""
@@ -61,7 +63,7 @@ def test_equals_the_semidefinite_program(seed: int) -> None:
     assert reference.certificate.cost - reference.certificate.bound <= 1e-6
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), *THOUSAND])
 def test_the_proof_is_tight(seed: int) -> None:
     proof = fl_opt.solve(MixingStep(activation(1000 + seed))).certificate
     assert proof.feasible

@@ -17,6 +17,8 @@ from fl_opt import Graph, InvalidInput, MixingWeights
 from fl_opt.problem_file import read_problem
 from fl_opt.problems.mixing_weights import Mixing
 
+THOUSAND = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(10_000, 11_000)]
+
 
 def graph(seed: int, least: int = 2, most: int = 12) -> Graph:
     """Devices strewn over a square, linked within a radius; some graphs fall apart."""
@@ -65,7 +67,7 @@ def test_equals_cutting_planes(seed: int, nonnegative: bool) -> None:
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(20), *THOUSAND])
 def test_the_proof_is_tight_and_no_other_weights_are_better(seed: int, nonnegative: bool) -> None:
     stated = MixingWeights(graph(seed), nonnegative)
     solution = fl_opt.solve(stated)

@@ -14,6 +14,8 @@ import fl_opt
 from fl_opt import InvalidInput, OverTheAirFading, OverTheAirPower
 from fl_opt.problems.over_the_air_fading import FadingPlan
 
+THOUSAND = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(10_000, 11_000)]
+
 
 def problem(seed: int, states: int = 0, size: int = 0) -> OverTheAirFading:
     """Rayleigh fading around gains that differ by decades, some links dead at times."""
@@ -51,7 +53,7 @@ def test_one_state_is_the_static_problem(seed: int) -> None:
     assert mean == pytest.approx(peak, rel=1e-4, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), *THOUSAND])
 def test_the_proof_is_tight(seed: int) -> None:
     proof = fl_opt.solve(problem(seed)).certificate
     assert proof.feasible

@@ -21,6 +21,8 @@ from fl_opt.problems.superposition import Superposition
 from fl_opt.testing import check_policy
 from fl_opt.validation import measure
 
+THOUSAND = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(10_000, 11_000)]
+
 
 def problem(seed: int, size: int = 0) -> OverTheAirPower:
     """Fading cells with dead links, from drowning in noise to hardly any."""
@@ -73,7 +75,7 @@ def test_equals_the_quadratic_program(seed: int) -> None:
     assert reference.certificate.gap <= 1e-7
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", [*range(200), *THOUSAND])
 def test_the_bound_is_tight_and_true_in_fifty_digits(seed: int) -> None:
     stated = problem(seed)
     proof = fl_opt.solve(stated).certificate
