@@ -296,9 +296,9 @@ def estimate(
     Returns
     -------
     Constants
-        Weighted means of |F_k(w_k) - F_k(w)|/|w_k - w|, of |grad F_k(w_k) - grad F_k(w)|/|w_k - w|,
-        and of |grad F_k(w) - mean gradient|. A device that has not moved says nothing on the first
-        two.
+        Weighted means of ``|F_k(w_k) - F_k(w)|/|w_k - w|``, of the same with gradients, and of
+        the distance of ``grad F_k(w)`` from the mean gradient. A device that has not moved says
+        nothing on the first two.
 
     Source: Wang et al., IEEE JSAC 2019, arXiv 1804.05271, algorithms 2 and 3.
     """
