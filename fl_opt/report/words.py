@@ -97,9 +97,8 @@ def arms_table(report: Report) -> Table:
         "measure",
         report.arms,
         [(name, [arm_cell(one, _centres(some)) for one in some]) for name, some in rows.items()],
-        "Time and energy to the target are medians that count a run which never got there as "
-        "still under way at its end (Kaplan and Meier); such a run is neither dropped nor "
-        "taken as late.",
+        "Time and energy to the target are those by which half of the runs had got there; a run "
+        "that never did is not left out, it stands behind all that did.",
     )
 
 
@@ -213,8 +212,8 @@ def caveats(report: Report) -> list[str]:
     if missed and math.isfinite(report.yardstick.accuracy):
         lines.append(
             f"Of {seeds} run{'s' * (seeds != 1)} each, the target was never reached by "
-            f"{', '.join(missed)}. Such a run counts as still under way at its end, and a paired "
-            "difference counts time and energy only up to what both runs were observed for."
+            f"{', '.join(missed)}. Such a run stands behind all that did, and a paired difference "
+            "counts time and energy only up to what every run of both arms was observed for."
         )
     lines.append(
         "Time and energy are simulated from the channels and the allocation; they are no "
