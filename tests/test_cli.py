@@ -212,10 +212,9 @@ def test_help_tells_every_field_of_every_problem() -> None:
 def test_frontier_starts_at_the_shortest_round_and_its_slopes_are_prices(
     cell: Path, network: fl_opt.Network, tmp_path: Path
 ) -> None:
-    table, picture = tmp_path / "f.csv", tmp_path / "f.svg"
-    result = run(
-        "frontier", "--network", cell, "--points", 6, "--csv", table, "--svg", picture, "--json"
-    )
+    table, picture, page = (tmp_path / f"f.{end}" for end in ("csv", "svg", "html"))
+    files = ["--csv", table, "--svg", picture, "--html", page]
+    result = run("frontier", "--network", cell, "--points", 6, *files, "--json")
     found = json.loads(result.stdout)
     points = found["points"]
     assert found["complete"]
@@ -233,6 +232,8 @@ def test_frontier_starts_at_the_shortest_round_and_its_slopes_are_prices(
     assert best.certificate.cost == pytest.approx(energy_j[3] + slope_w[3] * time_s[3], rel=1e-8)
     assert len(table.read_text().splitlines()) == 7
     assert picture.read_text().startswith("<svg")
+    assert "Time and energy of a round in cell.csv" in page.read_text()
+    assert "6 optima" in page.read_text()
     rows = run("frontier", "--network", cell, "--deadline-s", "1,2").stdout.splitlines()
     assert len(rows) == 3
     assert "1 s" in rows[1]
@@ -383,6 +384,20 @@ def test_compare_refuses_before_it_trains(tmp_path: Path) -> None:
     assert "different names" in refused(run("compare", "everyone", "everyone"), 2)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("worked in vain")
+
+    monkeypatch.setattr(fl_opt, "compare", never)
+    monkeypatch.setattr(fl_opt.frontier, "frontier", never)
+    nowhere = tmp_path / "missing" / "page.html"
+    for command in (COMPARE, ["frontier", "--network", cell, "--deadline-s", "1,2"]):
+        assert "there is no folder" in refused(run(*command, "--html", nowhere), 2)
+        assert "directory" in refused(run(*command, "--html", tmp_path), 2)
+
+
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     """The process is interrupted as by a terminal, once its first run is done."""
     html = tmp_path / "report.html"
@@ -412,9 +427,10 @@ def test_sensitivity_measures_draws_and_keeps_what_is_finished(
 ) -> None:
     from fl_opt.validation import sensitivity as room
 
-    table, picture = tmp_path / "table.csv", tmp_path / "table.svg"
+    table, picture, page = (tmp_path / f"table.{end}" for end in ("csv", "svg", "html"))
     arguments = ["sensitivity", "random:count=3", "--set", "devices=5", "--rounds", 2]
-    result = run(*arguments, "--seeds", 2, "--csv", table, "--svg", picture, "--json")
+    files = ["--csv", table, "--svg", picture, "--html", page]
+    result = run(*arguments, "--seeds", 2, *files, "--json")
     assert result.exit_code == 0, result.output
     effects = json.loads(result.stdout)["effects"]
     assert {effect["factor"] for effect in effects} == set(room.FACTORS)
@@ -422,6 +438,8 @@ def test_sensitivity_measures_draws_and_keeps_what_is_finished(
     assert found["computation capacity", "T_C"]["elasticity"] == pytest.approx(-1.0)
     assert len(table.read_text().splitlines()) == len(effects) + 1
     assert picture.read_text().startswith("<svg")
+    assert "What random:count=3 is sensitive to in urban" in page.read_text()
+    assert all(factor in page.read_text() for factor in room.FACTORS)
 
     unknown = room.Sensitivity(dict.fromkeys(found, room.UNKNOWN), 0.5, 0.95)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fl_opt.cli.arms import read_arm, read_method
-from fl_opt.cli.scenario import SET_HELP, WRITTEN, load
-from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
+from fl_opt.cli.scenario import SET_HELP, load
+from fl_opt.cli.shell import AS_JSON, WRITTEN, Stopped, print_json, progress
 
 if TYPE_CHECKING:
     from fl_opt.comparison import Report

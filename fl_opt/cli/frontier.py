@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from fl_opt import frontier as curve
-from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
+from fl_opt.cli.shell import AS_JSON, WRITTEN, Stopped, print_json, progress
 from fl_opt.problem_file import parse, read_network
-from fl_opt.units import quantity
+from fl_opt.units import Floats, quantity
 
-WRITTEN = click.Path(dir_okay=False, path_type=Path)
+if TYPE_CHECKING:
+    from fl_opt.report.page import Page
 
 
 @click.command()
@@ -31,6 +33,7 @@ WRITTEN = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write the points there.")
 @click.option("--svg", "svg_path", type=WRITTEN, help="Draw the frontier there.")
+@click.option("--html", "html_path", type=WRITTEN, help="Write a page with picture and proofs.")
 @click.option("--json", "as_json", is_flag=True, help=AS_JSON)
 def frontier(
     network: Path,
@@ -39,6 +42,7 @@ def frontier(
     longest: float,
     csv_path: Path | None,
     svg_path: Path | None,
+    html_path: Path | None,
     as_json: bool,
 ) -> None:
     """Least energy of a round over its deadline, each point solved and certified.
@@ -68,6 +72,8 @@ def frontier(
             table.writerows(dataclasses.astuple(point) for point in found)
     if svg_path:
         _draw(found, svg_path)
+    if html_path:
+        _page(found, network.name).write(html_path)
     if as_json:
         print_json({"points": found, "complete": not interrupted})
     else:
@@ -81,11 +87,22 @@ def frontier(
         raise Stopped(f"interrupted after {len(found)} points")
 
 
+def _columns(points: list[curve.Point]) -> list[Floats]:
+    """Deadline, energy, slope and gap of all points, (n,) each."""
+    table = [(p.deadline_s, p.energy_j, p.slope_w, p.gap) for p in points]
+    return list(np.array(table).reshape(-1, 4).T)
+
+
 def _draw(points: list[curve.Point], path: Path) -> None:
     from fl_opt.report import charts
     from fl_opt.report.ink import look
 
-    table = np.array([(p.deadline_s, p.energy_j, p.slope_w) for p in points]).reshape(-1, 3)
+    time_s, energy_j, slope_w, _ = _columns(points)
     title = "Least energy over the deadline of the round"
-    time_s, energy_j, slope_w = table.T
     charts.frontier("frontier", title, time_s, energy_j, slope_w, look(0)).save(path)
+
+
+def _page(points: list[curve.Point], network: str) -> Page:
+    from fl_opt.report import studies
+
+    return studies.frontier(f"Time and energy of a round in {network}", *_columns(points))

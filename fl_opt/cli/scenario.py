@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fl_opt.cli.shell import AS_JSON, print_json
+from fl_opt.cli.shell import AS_JSON, WRITTEN, print_json
 from fl_opt.errors import InvalidInput
 from fl_opt.problem_file import assignment
 from fl_opt.units import quantity, unit_of
@@ -15,7 +15,6 @@ from fl_opt.units import quantity, unit_of
 if TYPE_CHECKING:
     from fl_opt.scenario import Scenario
 
-WRITTEN = click.Path(dir_okay=False, path_type=Path)
 SET_HELP = "Change a key, such as band_hz=2e6 or cell.radius_m=300; may be repeated."
 a_scenario = click.argument("name", metavar="NAME|FILE.toml")
 changes = click.option("--set", "set_", multiple=True, metavar="KEY=VALUE", help=SET_HELP)

@@ -9,8 +9,8 @@ import click
 
 from fl_opt.cli.arms import read_arm, read_method
 from fl_opt.cli.compare import read_task, world
-from fl_opt.cli.scenario import WRITTEN, load
-from fl_opt.cli.shell import AS_JSON, Stopped, print_json, progress
+from fl_opt.cli.scenario import load
+from fl_opt.cli.shell import AS_JSON, WRITTEN, Stopped, print_json, progress
 
 if TYPE_CHECKING:
     from fl_opt.validation.sensitivity import Sensitivity
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--target-accuracy", type=float, help="Accuracy that N_T counts rounds to.")
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write a row per factor and metric there.")
 @click.option("--svg", "svg_path", type=WRITTEN, help="Draw the table there.")
+@click.option("--html", "html_path", type=WRITTEN, help="Write a page with table and picture.")
 @click.option("--json", "as_json", is_flag=True, help=AS_JSON)
 def sensitivity(
     arm: str,
@@ -30,6 +31,7 @@ def sensitivity(
     target_accuracy: float | None,
     csv_path: Path | None,
     svg_path: Path | None,
+    html_path: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -60,6 +62,11 @@ def sensitivity(
         found.to_frame().to_csv(csv_path, index=False)
     if svg_path:
         _draw(found, svg_path)
+    if html_path:
+        from fl_opt.report import studies
+
+        title = f"What {arm} is sensitive to in {options['scenario']}"
+        studies.sensitivity(title, found).write(html_path)
     if as_json:
         print_json(
             {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -65,6 +67,23 @@ class Shell(click.Group):
             raise Stopped("interrupted") from None
 
 
+class _Written(click.Path):
+    """A file to be written: refused before the work, not after it, where it has no folder."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Any = super().convert(value, param, ctx)
+        folder = Path(path).parent
+        if not folder.is_dir():
+            self.fail(f"{path}: there is no folder {folder}.", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"{path}: nothing can be written in {folder}.", param, ctx)
+        return path
+
+
+WRITTEN = _Written()
 AS_JSON = "Print JSON on stdout, and only that."
 
 

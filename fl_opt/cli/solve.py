@@ -14,7 +14,7 @@ import click
 
 from fl_opt.catalogue import formulations, pick, solvers_of, summary
 from fl_opt.certificate import Solution
-from fl_opt.cli.shell import AS_JSON, print_json
+from fl_opt.cli.shell import AS_JSON, WRITTEN, print_json
 from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.network import Network
 from fl_opt.problem_file import (
@@ -85,7 +85,7 @@ def _output_options() -> list[click.Parameter]:
         click.Option(["--time-limit-s"], type=float, help="Limit of a search in a tree [s]."),
         click.Option(
             ["--out"],
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=WRITTEN,
             help="Write the decision there as CSV, a row per device.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help=AS_JSON),
