@@ -18,6 +18,7 @@ import fl_opt
 from fl_opt import BitAllocation, BitDepths, InvalidInput, WholeBitAllocation
 from fl_opt.allocation import use
 from fl_opt.problem_file import read_problem
+from fl_opt.testing import check_policy
 
 
 def problem(seed: int, size: int = 0) -> BitAllocation:
@@ -212,6 +213,15 @@ def test_judges_anybody() -> None:
     stated = WholeBitAllocation([0.5, 0.5], 1.0, 10, 50.0, 4)
     judged = fl_opt.verify(stated, BitDepths([4.5, 3.0], 10))
     assert set(judged.violation) == {"budget", "bits_max", "whole"}
+
+
+def test_who_has_no_update_stays_out_as_a_policy_must() -> None:
+    formulate = partial(BitAllocation.from_network, budget_bit=1e5, deadline_s=0.5)
+    check_policy(fl_opt.Optimised(formulate))
+    stated = formulate(network(3, upload_bit=[0.0, 3.2e5, 3.2e5]))
+    solution = fl_opt.solve(stated)
+    assert solution.allocation.bits == pytest.approx([0.0, 5.0, 5.0])
+    assert stated.silence[0] == 0.0
 
 
 def test_becomes_a_round_and_a_policy_and_a_file(tmp_path: Path) -> None:

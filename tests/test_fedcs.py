@@ -19,6 +19,7 @@ from fl_opt import FedCS, FedCSGreedy, InvalidInput, Network
 from fl_opt.allocation import use
 from fl_opt.problem_file import read_problem
 from fl_opt.problems.fedcs import most_on_time
+from fl_opt.testing import check_policy
 from fl_opt.validation import measure
 
 
@@ -233,6 +234,7 @@ def test_is_a_policy_and_can_be_stated_in_a_file(tmp_path: Path) -> None:
     policy = fl_opt.Optimised(partial(FedCS, deadline_s=0.8))
     rng = np.random.default_rng(0)
     allocation, memory = policy.decide(fl_opt.Round(net, 0, rng, None, {}), policy.start(6, rng))
+    check_policy(policy)
     assert allocation.access == "sequential"
     assert memory.solution.certificate.gap == 0.0
     net.to_csv(tmp_path / "cell.csv")

@@ -19,6 +19,7 @@ from fl_opt import Infeasible, InvalidInput, LocalSteps, StepCount
 from fl_opt.allocation import use
 from fl_opt.problem_file import read_problem
 from fl_opt.problems.local_steps import Constants, estimate
+from fl_opt.testing import check_policy
 
 
 def fields(seed: int) -> dict[str, Any]:
@@ -201,6 +202,7 @@ def test_becomes_a_round_and_a_policy_and_a_file(tmp_path: Path) -> None:
     policy = fl_opt.Optimised(formulate)
     rng = np.random.default_rng(0)
     allocation, memory = policy.decide(fl_opt.Round(net, 0, rng, None, {}), policy.start(4, rng))
+    check_policy(policy)
     steps = memory.solution.allocation.steps
     assert allocation.local_steps is not None
     assert allocation.local_steps.tolist() == [steps] * 4

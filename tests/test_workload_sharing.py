@@ -19,6 +19,7 @@ from fl_opt import Infeasible, InvalidInput, TaskShares, WorkloadSharing
 from fl_opt.allocation import use
 from fl_opt.problem_file import read_problem
 from fl_opt.problems.units_shared import cheapest_totals, cheapest_units, price_bound, share
+from fl_opt.testing import check_policy
 from fl_opt.units import Floats
 
 CASE = json.loads((Path(__file__).parent / "cases" / "pilla_linear_200x20.json").read_text())
@@ -209,6 +210,7 @@ def test_is_a_policy_and_can_be_stated_in_a_file(tmp_path: Path) -> None:
     )
     rng = np.random.default_rng(0)
     allocation, memory = policy.decide(fl_opt.Round(net, 0, rng, None, {}), policy.start(4, rng))
+    check_policy(policy)
     assert allocation.local_steps is not None
     assert allocation.local_steps.sum() == 10
     assert memory.solution.certificate.gap <= 1e-12

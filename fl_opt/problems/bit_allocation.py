@@ -107,17 +107,18 @@ class BitAllocation:
 
         A coordinate is 32 bit of the nominal update. The cap is what full power over B/K carries
         after training at the fastest clock. ``Optimised(partial(BitAllocation.from_network, ...))``
-        is a policy. Raises ``InvalidInput`` where a device has no update.
+        is a policy. Who has no update stays out.
         """
         number("deadline_s", deadline_s, open_low=True)
         rate = physics.rate_bit_s(
             network.band_hz / network.size, network.power_max_w, network.gain, network.noise_w_hz
         )
         spare = deadline_s - physics.training_s(network.cycles, network.cpu_max_hz)
-        coordinates = network.upload_bit / physics.PARAMETER_BIT
-        vector("upload_bit", network.upload_bit, network.size, open_low=True)
-        cap = rate * np.maximum(spare, 0.0) / coordinates
-        weight = network.samples / (total(network.samples) or 1.0)
+        # who has no update neither errs nor sends
+        has = network.upload_bit > 0.0
+        coordinates = np.where(has, network.upload_bit / physics.PARAMETER_BIT, 1.0)
+        cap = np.where(has, rate * np.maximum(spare, 0.0) / coordinates, 0.0)
+        weight = np.where(has, network.samples / (total(network.samples) or 1.0), 0.0)
         return cls(weight, deviation, coordinates, budget_bit, cap)
 
     @property
