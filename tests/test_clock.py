@@ -191,6 +191,16 @@ def test_a_round_without_anybody_lasts_until_its_deadline() -> None:
     assert claims(net, Allocation.none(3, 2.5)) == (0.0, 0.0)
 
 
+def test_no_device_spends_more_than_its_battery_to_the_last_digit() -> None:
+    size = 4000
+    # weak enough that every upload would take more than any battery holds
+    net = network(size, gain=1e-17, cycles=2e9 * luck().random(size), band_hz=4e9)
+    held = 0.1 + 3.0 * luck(1).random(size)
+    spent = measure(net, full(net), luck(), battery_j=held).energy_j
+    assert spent == pytest.approx(held, rel=1e-12)
+    assert (held - spent >= 0.0).all()
+
+
 def test_a_dead_link_ends_with_the_deadline_or_with_the_battery_or_is_refused() -> None:
     net = network(3, gain=[1e-10, 0.0, 1e-10])
     closed = measure(net, full(net, deadline_s=2.0), luck())

@@ -102,7 +102,8 @@ def measure(
         selected=on,
         arrived=on & intime & alive & (lot >= error),
         finish_s=end,
-        energy_j=training_j + upload_j,
+        # a sum may round to more than the battery, and leave less than nothing in it
+        energy_j=np.minimum(training_j + upload_j, battery),
         seconds=downlink_s + float(end.max()),
         training_s=np.minimum(used.training_s, end),
         airtime_s=np.clip(end - used.begin_s, 0.0, used.airtime_s),
