@@ -224,6 +224,13 @@ def test_a_device_between_possible_and_impossible_breaks_nothing() -> None:
 
 
 @pytest.mark.parametrize("solver", ["prices", "enumerate", "outer"])
+def test_a_round_without_anybody_lasts_until_the_deadline(solver: str) -> None:
+    nobody = fl_opt.solve(JointSchedule(still(3), 1.5, energy_total_j=0.0), solver=solver)
+    assert not nobody.allocation.selected.any()
+    assert nobody.allocation.deadline_s == 1.5
+
+
+@pytest.mark.parametrize("solver", ["prices", "enumerate", "outer"])
 def test_a_device_whose_least_band_floating_point_cannot_tell_stays_out(solver: str) -> None:
     network = Network(
         gain=1e-10,
@@ -237,10 +244,16 @@ def test_a_device_whose_least_band_floating_point_cannot_tell_stays_out(solver: 
         band_hz=2e4,
     )
     training_j, upload_j = 1e-28 * 2e8 * 1e16, network.noise_w_hz[0] * 3e5 * math.log(2) / 1e-10
-    tight = network.replace(energy_j=[(training_j + upload_j) * (1.0 + 1e-14), 1.0])
-    problem = JointSchedule(tight, 100.0, energy_total_j=1.0)
-    choice = problem.choice
-    assert choice.least_low[0] < choice.supply < choice.least[0]
+    spare = (1e-15, 5e-16, 2e-15, 3e-16, 3e-15)
+    problems = [
+        JointSchedule(
+            network.replace(energy_j=[(training_j + upload_j) * (1.0 + part), 1.0]),
+            10.0,
+            energy_total_j=1.0,
+        )
+        for part in spare
+    ]
+    problem = next(p for p in problems if p.choice.least_low[0] < 2e4 < p.choice.least[0])
     solution = fl_opt.solve(problem, solver=solver)
     assert solution.allocation.selected.tolist() == [False, True]
     assert solution.certificate.feasible

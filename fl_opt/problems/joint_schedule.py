@@ -169,7 +169,7 @@ class JointSchedule:
     def join(self, taken: NDArray[np.bool_], decision: Allocation | None) -> Allocation:
         """The round in which candidates `taken` (n,) do what `decision` says; None for nobody."""
         if decision is None:
-            return Allocation.none(self.network.size)
+            return Allocation.none(self.network.size, float(np.max(self.deadline_s)))
         index = self._candidates[taken]
 
         def wide(values: ArrayLike | None) -> Floats:
