@@ -66,7 +66,7 @@ def frontier(network: Network, deadline_s: ArrayLike) -> Iterator[Point]:
 
     Raises ``Infeasible`` at the first deadline that is too short.
     """
-    series = np.atleast_1d(np.asarray(deadline_s, dtype=float))
+    series = np.atleast_1d(np.asarray(deadline_s))
     found: Solution[Any] | None = None
     for deadline in vector("deadline_s", series, series.size, open_low=True):
         found = solve(MinEnergy(network, float(deadline)), start=found)

@@ -260,6 +260,7 @@ def test_an_interrupted_frontier_shows_its_points(
 def test_frontier_refuses_what_it_cannot_draw(cell: Path) -> None:
     assert "at least 2" in refused(run("frontier", "--network", cell, "--points", 1), 2)
     assert "deadline" in refused(run("frontier", "--network", cell, "--deadline-s", 0.01), 3)
+    assert "abc" in refused(run("frontier", "--network", cell, "--deadline-s", "1,abc"), 2)
 
 
 def test_a_scenario_is_shown_drawn_sampled_and_started(tmp_path: Path) -> None:
@@ -440,6 +441,7 @@ def test_sensitivity_measures_draws_and_keeps_what_is_finished(
     assert picture.read_text().startswith("<svg")
     assert "What random:count=3 is sensitive to in urban" in page.read_text()
     assert all(factor in page.read_text() for factor in room.FACTORS)
+    assert not any(text in page.read_text() for text in ("nan to", "+0.00 to", "−0.00 to"))
 
     unknown = room.Sensitivity(dict.fromkeys(found, room.UNKNOWN), 0.5, 0.95)
 

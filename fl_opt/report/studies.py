@@ -13,11 +13,12 @@ from fl_opt.report import charts
 from fl_opt.report.ink import Picture, look
 from fl_opt.report.page import Block, Cell, Gallery, Page, Section, Table
 from fl_opt.report.scales import sci
+from fl_opt.report.words import figure_of
 from fl_opt.units import Floats, bare_name, quantity
 
 if TYPE_CHECKING:
     from fl_opt.comparison.regime import RegimeMap
-    from fl_opt.validation.sensitivity import Sensitivity
+    from fl_opt.validation.sensitivity import Effect, Sensitivity
 
 _KICKER = "fl_opt, {}"
 
@@ -79,15 +80,7 @@ def sensitivity(title: str, found: Sensitivity) -> Page:
         [
             (
                 factor,
-                [
-                    Cell(
-                        f"{one.elasticity:+.2f}".replace("-", "−"),
-                        f"{one.low:+.2f} to {one.high:+.2f}".replace("-", "−"),
-                    )
-                    if one.count
-                    else Cell("–")
-                    for one in row
-                ],
+                [_effect(one) for one in row],
             )
             for factor, row in zip(factors, effects, strict=True)
         ],
@@ -99,6 +92,14 @@ def sensitivity(title: str, found: Sensitivity) -> Page:
         f"{ticks} of {len(factors) * len(metrics)} effects are told apart from nothing.",
         [Gallery([picture]), table],
     )
+
+
+def _effect(one: Effect) -> Cell:
+    """An elasticity and its interval, which a single seed has not."""
+    value, low, high = (
+        figure_of(part, 2, signed=True) for part in (one.elasticity, one.low, one.high)
+    )
+    return Cell(value, f"{low} to {high}" if math.isfinite(one.low) else "")
 
 
 def regime(title: str, found: RegimeMap) -> Page:
