@@ -6,6 +6,7 @@ import fl_opt
 
 project = "fl_opt"
 author = "The fl_opt developers"
+copyright = author
 version = release = fl_opt.__version__
 
 extensions = [
