@@ -47,8 +47,7 @@ def frontier(title: str, time_s: Floats, energy_j: Floats, slope_w: Floats, gap:
     return _page(
         "frontier",
         title,
-        f"{len(time_s)} optima from the shortest round on, the worst certified to a relative gap "
-        f"of {sci(worst, 2)}.",
+        f"{len(time_s)} optima, the worst certified to a relative gap of {sci(worst, 2)}.",
         [Gallery([picture]), table],
     )
 
