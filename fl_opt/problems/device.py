@@ -316,6 +316,8 @@ def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
         grown, g = np.expm1(x), marginal(x)
         energy = part.heat(u) + t * b * part.noise * grown
         push = np.where(part.train > 0.0, part.train / (u * u * u), 0.0) - b * part.noise * g
-        held = np.where((t <= forced) & (push > 0.0), push * t / (x * (grown + 1.0) * b), 0.0)
+        # the coordinate of the root rounds t: an exact comparison would miss the power limit
+        full = t <= forced * (1.0 + 1e-9)
+        held = np.where(full & (push > 0.0), push * t / (x * (grown + 1.0) * b), 0.0)
         slope = -g * (part.noise * t + held)
     return Point(t, u, b), energy, slope
