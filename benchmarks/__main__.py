@@ -26,7 +26,6 @@ NAMES = (
     "joint",
     "speed",
     "assignment",
-    "assignment",
     "training",
     "import_time",
     "regime",
