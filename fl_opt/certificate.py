@@ -106,7 +106,10 @@ class Violation:
 
 
 class Problem(Protocol[D_contra]):
-    """A formulation and its data. It judges decisions and never solves."""
+    """A formulation and its data. It judges decisions and never solves.
+
+    One whose cost is no plain number names its unit in an attribute `unit`, such as "J".
+    """
 
     def cost(self, decision: D_contra) -> float:
         """The objective, always minimised; a utility enters as its negative."""
@@ -129,12 +132,15 @@ class Certificate:
         Kind of the bound, see ``Proof``.
     violation
         Violated constraints by name; empty for a feasible decision.
+    units
+        Unit of the "cost" and of every constraint by name; "" for plain numbers.
     """
 
     cost: float
     bound: float
     proof: Proof
     violation: Mapping[str, Violation] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -167,7 +173,9 @@ def verify(
     band: 1 MHz over 2 MHz
     """
     violation = {}
+    units = {"cost": getattr(problem, "unit", "")}
     for name, excess in problem.excess(decision).items():
+        units[name] = excess.unit
         mask = excess.violated
         if mask.any():
             worst = int(np.argmax(np.where(mask, excess.share, -np.inf)))
@@ -179,7 +187,10 @@ def verify(
                 worst if mask.size > 1 else None,
                 int(mask.sum()),
             )
-    return Certificate(float(problem.cost(decision)), float(bound), proof, violation)
+    # adding zero turns the cost -0 of an empty round into 0
+    return Certificate(
+        float(problem.cost(decision)) + 0.0, float(bound) + 0.0, proof, violation, units
+    )
 
 
 def unpriced(problem: Problem[D], decision: D) -> dict[str, float | Floats | None]:
@@ -212,9 +223,11 @@ class Solution(Generic[D]):
 
     def __str__(self) -> str:
         proof = self.certificate
+        unit = proof.units.get("cost", "")
+        cost, bound = (f"{value:.9g} {unit}".rstrip() for value in (proof.cost, proof.bound))
         lines = [
-            f"cost   {proof.cost:.9g}",
-            f"bound  {proof.bound:.9g} ({proof.proof}), gap {proof.gap:.1e}",
+            f"cost   {cost}",
+            f"bound  {bound} ({proof.proof}), gap {proof.gap:.1e}",
             f"solver {self.solver}, {quantity(self.seconds, 's', 3)}",
         ]
         selected = getattr(self.allocation, "selected", None)
@@ -222,7 +235,9 @@ class Solution(Generic[D]):
             lines.append(f"takes part: {int(selected.sum())} of {selected.size} devices")
         for name, price in self.prices.items():
             if isinstance(price, float):
-                lines.append(f"price of {name}: {price:.6g}")
+                limit = proof.units.get(name, "")
+                rate = f"{unit}/{limit}" if unit and limit else unit or f"per {limit}" * bool(limit)
+                lines.append(f"price of {name}: {price:.6g} {rate}".rstrip())
         lines += [f"violated {violation}" for violation in proof.violation.values()]
         return "\n".join(lines)
 

@@ -143,6 +143,8 @@ class Network:
             index = np.atleast_1d(np.asarray(index))
             if index.dtype == bool and index.shape != (self.size,):
                 raise InvalidInput("mask.shape", index.shape, f"({self.size},)")
+            if index.size == 0:
+                raise InvalidInput("index", "empty", "at least one device")
         return self.replace(**{name: getattr(self, name)[index] for name in _ARRAYS})
 
     def replace(self, **changes: Any) -> Network:

@@ -165,10 +165,11 @@ def test_a_solution_reads_as_a_person_would_ask() -> None:
     solution = Solution(decision(), proof, prices, "price", 0.0123)
     lines = str(solution).splitlines()
     assert lines[0].startswith("cost   ")
-    assert lines[1].startswith("bound  0.1 (dual), gap ")
+    assert lines[0].endswith(" J")
+    assert lines[1].startswith("bound  0.1 J (dual), gap ")
     assert lines[2] == "solver price, 12.3 ms"
     assert "takes part: 3 of 3 devices" in lines
-    assert "price of band: 2.5e-09" in lines
+    assert "price of band: 2.5e-09 J/Hz" in lines
     assert "violated cpu_max at device 2: 1 GHz over 2 GHz" in lines
     frame = solution.to_frame()
     np.testing.assert_array_equal(frame["price_deadline"], [1.0, 2.0, 3.0])

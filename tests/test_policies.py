@@ -500,3 +500,13 @@ def test_optimised_wants_a_function_not_a_problem() -> None:
     problem: Any = MinEnergy(network_of(3, 4), deadline_s=2.0)
     with pytest.raises(InvalidInput, match=r"give the class or functools\.partial"):
         Optimised(problem)
+
+
+def test_an_infeasible_round_lasts_as_long_as_was_waited_for() -> None:
+    network = network_of(4, 0)
+    policy = Optimised(partial(MinEnergy, deadline_s=1e-6))
+    memory = policy.start(network.size, np.random.default_rng(0))
+    allocation, memory = policy.decide(round_of(network), memory)
+    assert not allocation.selected.any()
+    assert allocation.deadline_s == 1e-6
+    assert "infeasible" in memory.note

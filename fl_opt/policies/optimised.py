@@ -115,9 +115,10 @@ class Optimised:
             return Allocation.none(network.size), plan
         part = network if self.among is None else network[chosen]
         given = {name: round.signals[signal][chosen] for name, signal in self.signals.items()}
+        problem = self.formulate(part, **given)
         try:
             solution = solve(
-                self.formulate(part, **given),
+                problem,
                 self.solver,
                 time_limit_s=self.time_limit_s,
                 # an answer about other devices is no start
@@ -126,9 +127,10 @@ class Optimised:
         except Infeasible as answer:
             # its cures take long to compute and are of no use to a round
             where = f" among {device_list(chosen)}, in their order" if self.among else ""
-            return self._without(round, plan, f"infeasible{where}: {answer.reason}")
+            note = f"infeasible{where}: {answer.reason}"
+            return self._without(round, plan, note, problem)
         except SolverFailure as failure:
-            return self._without(round, plan, str(failure))
+            return self._without(round, plan, str(failure), problem)
         broken = "; ".join(str(violation) for violation in solution.certificate.violation.values())
         allocation = solution.allocation.to_round(part)
         if self.among is not None:
@@ -140,11 +142,15 @@ class Optimised:
         )
         return allocation, plan
 
-    def _without(self, round: Round, plan: Plan, note: str) -> tuple[Allocation, Plan]:
+    def _without(
+        self, round: Round, plan: Plan, note: str, problem: Problem[Any]
+    ) -> tuple[Allocation, Plan]:
         """What happens in a round whose problem has no answer."""
         plan = dataclasses.replace(plan, note=note)
         if self.fallback is None:
-            return Allocation.none(round.network.size), plan
+            # the server finds nobody only at the deadline that it set
+            deadline_s = float(np.max(getattr(problem, "deadline_s", np.inf)))
+            return Allocation.none(round.network.size, deadline_s), plan
         allocation, memory = self.fallback.decide(round, plan.fallback)
         return allocation, dataclasses.replace(plan, fallback=memory)
 

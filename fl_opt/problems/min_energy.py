@@ -59,6 +59,7 @@ class MinEnergy:
     network: Network
     deadline_s: ArrayLike
 
+    unit = "J"
     shared = "band"
 
     @property

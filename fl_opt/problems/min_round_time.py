@@ -55,6 +55,8 @@ class MinRoundTime:
 
     network: Network
 
+    unit = "s"
+
     def __post_init__(self) -> None:
         network = self.network
         free = (network.upload_bit > 0.0) & np.isinf(network.power_max_w)

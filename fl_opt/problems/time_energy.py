@@ -52,6 +52,8 @@ class TimeEnergyTradeoff:
     network: Network
     joule_per_s: float
 
+    unit = "J"
+
     def __post_init__(self) -> None:
         number("joule_per_s", self.joule_per_s, open_low=True)
 
