@@ -115,8 +115,9 @@ class Optimised:
             return Allocation.none(network.size), plan
         part = network if self.among is None else network[chosen]
         given = {name: round.signals[signal][chosen] for name, signal in self.signals.items()}
-        problem = self.formulate(part, **given)
+        problem: Problem[Any] | None = None
         try:
+            problem = self.formulate(part, **given)
             solution = solve(
                 problem,
                 self.solver,
@@ -143,7 +144,7 @@ class Optimised:
         return allocation, plan
 
     def _without(
-        self, round: Round, plan: Plan, note: str, problem: Problem[Any]
+        self, round: Round, plan: Plan, note: str, problem: Problem[Any] | None
     ) -> tuple[Allocation, Plan]:
         """What happens in a round whose problem has no answer."""
         plan = dataclasses.replace(plan, note=note)
