@@ -50,10 +50,10 @@ class Device:
 
     def bandwidth_by_energy(self, t: Number, energy: Number) -> Number:
         """The bandwidth at which an upload in t seconds takes `energy` [Hz]; inf where none."""
+        if t <= 0 or energy <= self.noise * self.nats:
+            return mp.inf
         if energy == mp.inf:
             return mp.mpf(0)
-        if energy <= self.noise * self.nats:
-            return mp.inf
         return self.nats / (t * _nats(mp.log(energy / (self.noise * self.nats))))
 
     def least_at(self, t: Number, u: Number) -> Number:
@@ -92,6 +92,8 @@ class Device:
         assert ends is not None, "the round is infeasible"
 
         def bandwidth(t: Number) -> Number:
+            if t == 0:
+                return mp.inf
             level = price / (self.noise * t)
             x = 1 + mp.lambertw((level - 1) / mp.e).real
             return max(self.nats / (t * x), self.least_at(t, horizon - t))

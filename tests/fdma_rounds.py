@@ -1,0 +1,48 @@
+"""Small random FDMA rounds for tests, with the corners that the published law leaves out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from benchmarks.instances import draw
+from fl_opt import Infeasible, MinEnergy, Network
+from fl_opt.units import Floats
+
+
+def mixed(seed: int, size: int) -> tuple[Network, Floats]:
+    """A round of the published law and deadlines (K,), some of its devices at a corner.
+
+    A device may have no payload, no work, no slowest clock, no power limit beside an energy limit,
+    no energy limit, or a deadline of its own.
+    """
+    instance, rng = draw(seed, size), np.random.default_rng((seed, 3))
+    network = instance.network
+
+    def some(share: float = 0.2) -> Floats:
+        return np.asarray(rng.random(size) < share)
+
+    energy = np.where(some(), math.inf, network.energy_j)
+    power = np.where(np.isfinite(energy) & some(), math.inf, network.power_max_w)
+    network = network.replace(
+        energy_j=energy,
+        power_max_w=power,
+        upload_bit=np.where(some(0.1), 0.0, network.upload_bit),
+        cycles=np.where(some(0.1), 0.0, network.cycles),
+        cpu_min_hz=np.where(some(), 0.0, network.cpu_min_hz),
+    )
+    deadline = instance.deadline_s * np.where(some(), rng.uniform(1.0, 2.0, size), 1.0)
+    return network, deadline
+
+
+def feasible(seed: int, size: int) -> MinEnergy:
+    """The first feasible `MinEnergy` of `mixed` from `seed` on; steps are prime and far apart."""
+    while True:
+        problem = MinEnergy(*mixed(seed, size))
+        try:
+            _ = problem.uplink
+        except Infeasible:
+            seed += 1_000_003
+        else:
+            return problem
