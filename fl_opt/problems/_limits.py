@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from fl_opt.allocation import Allocation, Use, use
 from fl_opt.certificate import Excess
+from fl_opt.errors import InvalidInput
 from fl_opt.network import Network
 from fl_opt.units import Floats
 
@@ -70,3 +71,16 @@ def device_excess(
         "cpu_max": Excess(among(allocation.cpu_hz, 0.0), network.cpu_max_hz, "Hz"),
         "payload": Excess(-among(carried, np.inf), -network.upload_bit, "bit"),
     }
+
+
+def require_limited(network: Network) -> None:
+    """Raise ``InvalidInput`` for a device with a payload and no limit on power and energy."""
+    free = (network.upload_bit > 0.0) & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
+    if free.any():
+        k = int(np.flatnonzero(free)[0])
+        raise InvalidInput(
+            f"power_max_w[{k}]",
+            "inf W without a limit on energy",
+            "a finite power or energy",
+            "without either a device needs no band",
+        )

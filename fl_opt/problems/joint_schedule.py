@@ -41,10 +41,9 @@ from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.checks import number, vector
-from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
-from fl_opt.problems._limits import device_excess, fdma_use
+from fl_opt.problems._limits import device_excess, fdma_use, require_limited
 from fl_opt.problems._subsets import subsets
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.uplink import Uplink, total
@@ -85,17 +84,9 @@ class JointSchedule:
     def __post_init__(self) -> None:
         number("energy_total_j", self.energy_total_j, finite=False)
         number("utility_per_j", self.utility_per_j)
-        everyone, _ = Uplink(self.network, self.deadline_s), self._utility
-        network = self._limited
-        free = everyone.sending & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
-        if free.any():
-            k = int(np.flatnonzero(free)[0])
-            raise InvalidInput(
-                f"power_max_w[{k}]",
-                "inf W without a limit on energy",
-                "a finite power or energy",
-                "without either a device needs no band",
-            )
+        # a wrong deadline or utility is refused at once
+        _ = Uplink(self.network, self.deadline_s), self._utility
+        require_limited(self._limited)
 
     @cached_property
     def _utility(self) -> Floats:

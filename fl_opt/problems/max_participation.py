@@ -40,7 +40,7 @@ from fl_opt.checks import vector
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
-from fl_opt.problems._limits import device_excess
+from fl_opt.problems._limits import device_excess, require_limited
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Items, Program
 from fl_opt.units import Floats
@@ -73,16 +73,9 @@ class MaxParticipation:
     utility: ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        uplink, network, _ = self._uplink, self.network, self._utility
-        free = uplink.sending & np.isinf(network.power_max_w) & np.isinf(network.energy_j)
-        if free.any():
-            k = int(np.flatnonzero(free)[0])
-            raise InvalidInput(
-                f"power_max_w[{k}]",
-                "inf W with energy_j inf J",
-                "a finite power or energy",
-                "without either a device needs no band",
-            )
+        # a wrong deadline or utility is refused at once
+        _ = self._uplink, self._utility
+        require_limited(self.network)
 
     @cached_property
     def _uplink(self) -> Uplink:

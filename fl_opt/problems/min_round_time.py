@@ -28,13 +28,12 @@ import numpy as np
 
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
-from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._conic import fdma_model
 from fl_opt.problems._feasibility import shortage
 from fl_opt.problems._horizon import span_s
-from fl_opt.problems._limits import device_excess, fdma_use
+from fl_opt.problems._limits import device_excess, fdma_use, require_limited
 from fl_opt.problems.uplink import Uplink, total
 from fl_opt.structure import Attempt, Model
 from fl_opt.units import Floats
@@ -58,17 +57,7 @@ class MinRoundTime:
     unit = "s"
 
     def __post_init__(self) -> None:
-        network = self.network
-        free = (network.upload_bit > 0.0) & np.isinf(network.power_max_w)
-        free &= np.isinf(network.energy_j)
-        if free.any():
-            k = int(np.flatnonzero(free)[0])
-            raise InvalidInput(
-                f"power_max_w[{k}]",
-                "inf W with energy_j inf J",
-                "a finite power or energy",
-                "without either a device uploads in no time over no band and no round is shortest",
-            )
+        require_limited(self.network)
 
     def cost(self, decision: Allocation) -> float:
         """End of the round [s]."""
