@@ -260,7 +260,7 @@ def test_refuses_what_is_no_round(arguments: dict[str, Any], text: str) -> None:
 
 def test_refuses_a_device_without_any_limit() -> None:
     cell = still(2, power_max_w=[0.2, np.inf])
-    with pytest.raises(InvalidInput, match=r"power_max_w\[1\] is inf W with energy_j inf J"):
+    with pytest.raises(InvalidInput, match=r"power_max_w\[1\] is inf W without a limit on energy"):
         MaxParticipation(cell, 1.0)
 
 
