@@ -109,7 +109,7 @@ class MinEnergy:
         """
         uplink, point = self.uplink, response.point
         if not point.b.size:
-            return uplink.idle_energy_j * (1.0 - 32.0 * EPS), {"band": 0.0}
+            return uplink.idle_energy_j * (1.0 - 32.0 * EPS), {"band": 0.0, **uplink.idle_prices}
         found = uplink.multipliers(price, point)
         paid = max(price, float(found.own.max()) * (1.0 + 32.0 * EPS)) * self.supply
         rounding = EPS * (32.0 * (total(np.abs(found.value)) + uplink.idle_energy_j) + 4.0 * paid)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess, Solution
 from fl_opt.checks import number
@@ -95,8 +94,8 @@ class TimeEnergyTradeoff:
         """Supporting line of the optimal cost over the duration [J], from tangent planes."""
         inner = self.inner(x)
         uplink = inner.uplink
-        idle, idle_time = self._idle(uplink, x)
-        value, slope = idle + self.joule_per_s * x, self.joule_per_s - idle_time
+        idle_time = total(uplink.idle_prices["deadline"])
+        value, slope = uplink.idle_energy_j + self.joule_per_s * x, self.joule_per_s - idle_time
         spent, size = idle_time, value
         if uplink.part.nats.size:
             point, price = uplink.best_reply(float(solution.prices["band"]))  # type: ignore[arg-type]
@@ -108,16 +107,6 @@ class TimeEnergyTradeoff:
         # the slope is rounded too, and acts over the whole range
         value -= EPS * (32.0 * size + 256.0 * (spent + self.joule_per_s) * reach)
         return Line(x, value, slope)
-
-    def _idle(self, uplink: Uplink, x: float) -> tuple[float, float]:
-        """Energy of the devices without payload [J], and what a second more would save [J/s]."""
-        network, idle = self.network, ~uplink.sending
-        with np.errstate(divide="ignore", invalid="ignore"):
-            hurried = idle & (network.cycles / x > network.cpu_min_hz)
-        saved = 2.0 * physics.training_energy_j(
-            network.capacitance, network.cycles, network.cycles / x
-        )
-        return uplink.idle_energy_j, total(np.where(hurried, saved, 0.0)) / x
 
     def prices(self, x: float, solution: Solution[Any]) -> Mapping[str, float | Floats | None]:
         """Shadow prices of `MinEnergy` at the best duration."""

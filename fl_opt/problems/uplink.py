@@ -290,7 +290,22 @@ class Uplink:
             "cpu_max": fast,
             "cpu_min": slow,
         }
-        return {name: self.spread(values, 0.0) for name, values in prices.items()}
+        idle = {} if self.sending.all() else self.idle_prices
+        return {name: self.spread(values, idle.get(name, 0.0)) for name, values in prices.items()}
+
+    @cached_property
+    def idle_prices(self) -> dict[str, Floats]:
+        """(K,) what devices without payload would save, 0 for the others.
+
+        Per second of "deadline" [J/s], and per hertz of "cpu_min" [J/Hz].
+        """
+        network, clock = self.network, self.idle_clock_hz
+        heat = physics.training_energy_j(network.capacitance, network.cycles, clock)
+        twice = np.where(self.sending, 0.0, 2.0 * heat)
+        held = clock <= network.cpu_min_hz
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_clock = np.where(held & (clock > 0.0), twice / clock, 0.0)
+        return {"deadline": np.where(held, 0.0, twice / self.deadline_s), "cpu_min": by_clock}
 
     @cached_property
     def idle_energy_j(self) -> float:
