@@ -278,8 +278,9 @@ class Uplink:
             part, u, pull = self.part[k], point.u[k], found.pull[k]
             with np.errstate(divide="ignore", invalid="ignore"):
                 per_clock = np.where(part.train_low > 0.0, u * u / cycles[k], 0.0)
-            fast = np.where(u <= part.train_low, np.maximum(-pull, 0.0), 0.0)
-            slow = np.where(u >= part.train_high, np.maximum(pull, 0.0), 0.0)
+            # u may miss the end of its box by a rounding
+            fast = np.where(u <= part.train_low * (1.0 + 1e-9), np.maximum(-pull, 0.0), 0.0)
+            slow = np.where(u >= part.train_high * (1.0 - 1e-9), np.maximum(pull, 0.0), 0.0)
             return fast * per_clock, slow * per_clock
 
         fast, slow = self._map(answer, 2)
