@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,12 +38,26 @@ def mixed(seed: int, size: int) -> tuple[Network, Floats]:
 
 
 def feasible(seed: int, size: int) -> MinEnergy:
-    """The first feasible `MinEnergy` of `mixed` from `seed` on; steps are prime and far apart."""
+    """A feasible `MinEnergy` of `mixed`: the first from `seed` on, in steps that are far apart."""
+    return _first(lambda at: MinEnergy(*mixed(at, size)), seed)
+
+
+def published(seed: int, size: int) -> MinEnergy:
+    """A feasible `MinEnergy` of the published law, found likewise."""
+
+    def problem(at: int) -> MinEnergy:
+        instance = draw(at, size)
+        return MinEnergy(instance.network, instance.deadline_s)
+
+    return _first(problem, seed)
+
+
+def _first(problem: Callable[[int], MinEnergy], seed: int) -> MinEnergy:
     while True:
-        problem = MinEnergy(*mixed(seed, size))
+        found = problem(seed)
         try:
-            _ = problem.uplink
+            _ = found.uplink
         except Infeasible:
             seed += 1_000_003
         else:
-            return problem
+            return found
