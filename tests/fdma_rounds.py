@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from benchmarks.instances import draw
 from fl_opt import Infeasible, MinEnergy, Network
 from fl_opt.units import Floats
+
+
+def cell(**changes: Any) -> Network:
+    """Three devices in a round of tame numbers, some fields changed."""
+    values: dict[str, Any] = {
+        "gain": [1e-10, 4e-11, 9e-12],
+        "power_max_w": 0.2,
+        "cpu_min_hz": 1e8,
+        "cpu_max_hz": 2e9,
+        "capacitance": 1e-28,
+        "cycles": 2e8,
+        "upload_bit": 3e5,
+        "samples": 1,
+        "band_hz": 2e6,
+    }
+    return Network(**values | changes)
 
 
 def mixed(seed: int, size: int) -> tuple[Network, Floats]:
