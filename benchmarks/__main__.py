@@ -18,20 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks import page
-from benchmarks._record import Measure, Record, machine, write
-
-NAMES = (
-    "correctness",
-    "participation",
-    "joint",
-    "speed",
-    "assignment",
-    "training",
-    "import_time",
-    "regime",
-    "interval_coverage",
-)
-"""All benchmarks, in the order of the page."""
+from benchmarks._record import NAMES, Measure, Record, machine, write
 
 
 def measure(name: str, quick: bool, folder: Path) -> Path:

@@ -12,6 +12,18 @@ from typing import Any
 from fl_opt.comparison.environment import describe
 from fl_opt.report.ink import Picture
 
+NAMES = (
+    "correctness",
+    "participation",
+    "joint",
+    "speed",
+    "assignment",
+    "training",
+    "import_time",
+    "regime",
+    "interval_coverage",
+)
+"""All benchmarks, in the order of the page."""
 PROMISE_HELD = {True: "yes", False: "no", None: ""}
 
 

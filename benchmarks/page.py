@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks._record import NAMES
+
 HEAD = """\
 # Measured figures
 
@@ -39,8 +41,6 @@ page is written by hand: `make bench` measures, leaves a record per group in
 
 def load(folder: Path) -> list[dict[str, Any]]:
     """The records of a folder in the order of the page."""
-    from benchmarks.__main__ import NAMES
-
     paths = [folder / f"{name}.json" for name in NAMES]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
@@ -123,6 +123,9 @@ def _summary(records: list[dict[str, Any]]) -> list[str]:
                 for record, figure in missed
             ),
         ]
+    waiting = [name for name in NAMES if name not in {record["name"] for record in records}]
+    if waiting:
+        lines += ["", f"Without a record yet: {', '.join(waiting)}. Their promises are not judged."]
     return [*lines, ""]
 
 
