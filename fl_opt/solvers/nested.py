@@ -30,7 +30,7 @@ class NestedSearch:
     Parameters
     ----------
     tolerance
-        Relative gap at which the search stops; it also stops when x is known to nine digits,
+        Relative gap at which the search stops; it also stops when x is known to twelve digits,
         since the gap shrinks with the square of that.
     inner
         Solver of the inner problem.
@@ -117,7 +117,7 @@ class _Search:
             high = min(2.0 * high, self.reach)
             above = self.probe(high)
         for turn in range(200):
-            if self.closed() or high <= low * (1.0 + 1e-9):
+            if self.closed() or high <= low * (1.0 + 1e-12):
                 return
             x = math.sqrt(low) * math.sqrt(high)
             if turn % 3 != 2 and math.isfinite(below) and below < 0.0 < above:
