@@ -52,7 +52,7 @@ def duration(problem: TimeEnergyTradeoff, allocation: fl_opt.Allocation) -> floa
 # independent methods agree
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seeds)
 def test_fifty_digits(seed: int) -> None:
     problem = tradeoff(seed, 1)
@@ -61,7 +61,9 @@ def test_fifty_digits(seed: int) -> None:
     assert isinstance(price, float)
     near = duration(problem, solution.allocation)
     assume(0.0 < price < math.inf)
-    best = exact.least_tradeoff_j(problem.network, problem.joule_per_s, near, price)
+    # durations on both sides must be feasible
+    assume(near > 1.001 * solve(MinRoundTime(problem.network)).certificate.cost)
+    best = exact.near_tradeoff_j(problem.network, problem.joule_per_s, near, price)
     assert not solution.certificate.bound > best
     assert abs(solution.certificate.cost / best - 1) <= 1e-9
 
@@ -159,8 +161,8 @@ def test_the_price_of_the_deadline_is_the_worth_of_a_second(seed: int) -> None:
     step = 1e-6 * best
     more, less = (solve(MinEnergy(problem.network, best + x)) for x in (step, -step))
     slope = (less.certificate.cost - more.certificate.cost) / (2.0 * step)
-    # the optimum is known to nine digits only where the front is flat, so is the price
-    assert price == pytest.approx(slope, rel=1e-3, abs=1e-3 * problem.joule_per_s)
+    noise = 1e-11 * solution.certificate.cost / step
+    assert price == pytest.approx(slope, rel=1e-3, abs=1e-3 * problem.joule_per_s + noise)
 
 
 def test_ever_dearer_time_approaches_the_shortest_round() -> None:
@@ -225,7 +227,7 @@ def test_permuting_devices_permutes_the_answer(seed: int, order: list[int]) -> N
     assert two == pytest.approx(one, rel=1e-10)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seeds, st.floats(1.0, 5.0))
 def test_more_of_anything_never_hurts(seed: int, more: float) -> None:
     problem = tradeoff(seed, 4)
