@@ -156,13 +156,9 @@ def test_the_price_of_the_deadline_is_the_worth_of_a_second(seed: int) -> None:
     solution = certified(problem)
     best = duration(problem, solution.allocation)
     shortest = solve(MinRoundTime(problem.network)).certificate.cost
-    assume(best > shortest * (1.0 + 1e-6))
+    assume(best > shortest * (1.0 + 1e-4))
     price = float(np.sum(np.asarray(solution.prices["deadline"])))
-    step = 1e-6 * best
-    more, less = (solve(MinEnergy(problem.network, best + x)) for x in (step, -step))
-    slope = (less.certificate.cost - more.certificate.cost) / (2.0 * step)
-    noise = 1e-11 * solution.certificate.cost / step
-    assert price == pytest.approx(slope, rel=1e-3, abs=1e-3 * problem.joule_per_s + noise)
+    assert price == pytest.approx(problem.joule_per_s, rel=1e-4)
 
 
 def test_ever_dearer_time_approaches_the_shortest_round() -> None:
