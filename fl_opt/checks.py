@@ -44,6 +44,16 @@ def number(
     return result
 
 
+def whole(where: str, value: object, low: int = 0, high: int | None = None) -> int:
+    """`value` as an int within its range, or ``InvalidInput`` naming `where`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidInput(where, repr(value), "a whole number")
+    if value < low or (high is not None and value > high):
+        expected = f"at least {low}" if high is None else f"{low} to {high}"
+        raise InvalidInput(where, value, expected)
+    return int(value)
+
+
 def vector(
     where: str,
     value: ArrayLike,

@@ -9,54 +9,30 @@ networks from decentralized data, AISTATS 2017, arXiv 1602.05629.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fl_opt import physics
 from fl_opt.allocation import Allocation
-from fl_opt.checks import number
-from fl_opt.errors import InvalidInput
+from fl_opt.checks import number, whole
 from fl_opt.network import Network
 from fl_opt.policy import Outcome
 from fl_opt.units import Floats
+from fl_opt.validation.global_model import FLOAT_BIT, GlobalModel, State, numbers, weighted_mean
 from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fl_opt.validation.federation import Federation, Score
+    from fl_opt.validation.federation import Federation
 
-FLOAT_BIT = 32
 SIGN_AND_EXPONENT_BIT = 9
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """What the server keeps.
-
-    Attributes
-    ----------
-    weights
-        (P,) global model.
-    update_norm, loss
-        (K,) Euclidean norm of a device's last update and its mean loss while it was computed
-        [nat]; NaN before the first.
-    age
-        (K,) rounds since the device's last update arrived, or since the start.
-    """
-
-    weights: Tensor
-    update_norm: Floats
-    loss: Floats
-    age: Floats
-
-
 @dataclass(frozen=True)
-class FedAvg:
+class FedAvg(GlobalModel):
     """Federated averaging.
 
     Parameters
@@ -64,7 +40,7 @@ class FedAvg:
     local_steps
         Steps of gradient descent on a device in a round; an allocation may override it.
     batch
-        Samples per step, drawn with replacement; None: all that the device holds.
+        Samples per step, drawn with replacement from the device's own; None: all that it holds.
     rate
         Step size.
     bits
@@ -77,43 +53,24 @@ class FedAvg:
     kept, and so not computed here; its energy is spent all the same.
     """
 
-    local_steps: int = 10
-    batch: int | None = 32
-    rate: float = 0.05
     bits: int = FLOAT_BIT
     waterfall: float = 0.0
 
-    signals: ClassVar[tuple[str, ...]] = ("update_norm", "loss", "age")
-
     def __post_init__(self) -> None:
-        _whole("FedAvg.local_steps", self.local_steps, 1)
-        if self.batch is not None:
-            _whole("FedAvg.batch", self.batch, 1)
-        number("FedAvg.rate", self.rate, open_low=True)
-        _whole("FedAvg.bits", self.bits, SIGN_AND_EXPONENT_BIT + 1, FLOAT_BIT)
+        super().__post_init__()
+        whole("FedAvg.bits", self.bits, SIGN_AND_EXPONENT_BIT + 1, FLOAT_BIT)
         number("FedAvg.waterfall", self.waterfall)
 
     def workload(self, federation: Federation) -> Workload:
-        per_step = federation.samples if self.batch is None else self.batch
         return Workload(
-            cycles=federation.cycles_per_sample * self.local_steps * per_step,
+            cycles=self.cycles(federation),
             upload_bit=self.bits * federation.model.parameters,
             samples=federation.samples,
         )
 
-    def broadcast_bit(self, federation: Federation) -> float:
-        return float(FLOAT_BIT * federation.model.parameters)
-
     def packet_error(self, network: Network, allocation: Allocation) -> Floats:
         noise_w = network.noise_w_hz * allocation.bandwidth_hz
         return physics.packet_error(self.waterfall, noise_w, allocation.power_w, network.gain)
-
-    def start(self, federation: Federation, rng: np.random.Generator) -> State:
-        unknown = np.full(federation.size, np.nan)
-        return State(federation.model.initial(rng), unknown, unknown, np.zeros(federation.size))
-
-    def observe(self, state: State) -> Mapping[str, Floats]:
-        return {name: getattr(state, name) for name in self.signals}
 
     def learn(
         self,
@@ -123,30 +80,14 @@ class FedAvg:
         outcome: Outcome,
         rng: np.random.Generator,
     ) -> State:
-        import torch
-
         here = np.flatnonzero(outcome.arrived)
-        aged = dataclasses.replace(state, age=np.where(outcome.arrived, 0.0, state.age + 1.0))
         if not here.size:
-            return aged
-        steps = np.full(federation.size, self.local_steps)
-        if allocation.local_steps is not None:
-            steps = allocation.local_steps
-        batches = federation.batches(here, steps[here], self.batch, rng)
-        trained, loss = federation.model.train(
-            state.weights, federation.x, federation.y, batches, self.rate
-        )
-        updates = rounded(trained.sub_(state.weights), self.bits)
-        share = federation.samples[here] / federation.samples[here].sum()
-        return dataclasses.replace(
-            aged,
-            weights=state.weights + torch.from_numpy(share).to(updates.dtype) @ updates,
-            update_norm=_with(state.update_norm, here, updates.norm(dim=1)),
-            loss=_with(state.loss, here, loss),
-        )
-
-    def evaluate(self, federation: Federation, state: State) -> Score:
-        return federation.score(state.weights)
+            return state.noted(here, np.empty(0), np.empty(0))
+        updates, loss = self.updates(federation, state.weights, here, allocation, rng)
+        updates = rounded(updates, self.bits)
+        weights = state.weights + weighted_mean(federation, here, updates)
+        noted = state.noted(here, numbers(updates.norm(dim=1)), numbers(loss))
+        return noted.moved(weights)
 
 
 def rounded(values: Tensor, bits: int) -> Tensor:
@@ -159,17 +100,3 @@ def rounded(values: Tensor, bits: int) -> Tensor:
     # adding half of the last kept place to the raw number rounds the magnitude, whatever the sign
     raw = values.view(torch.int32) + (1 << (drop - 1))
     return (raw & ~((1 << drop) - 1)).view(torch.float32)
-
-
-def _with(known: Floats, here: np.ndarray[tuple[int], np.dtype[np.intp]], news: Tensor) -> Floats:
-    values = known.copy()
-    values[here] = news.double().numpy()
-    return values
-
-
-def _whole(where: str, value: int, low: int, high: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InvalidInput(where, repr(value), "a whole number")
-    if value < low or (high is not None and value > high):
-        expected = f"at least {low}" if high is None else f"{low} to {high}"
-        raise InvalidInput(where, value, expected)
