@@ -5,6 +5,8 @@ from fl_opt.problems.bit_allocation import BitAllocation as BitAllocation
 from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocation
 from fl_opt.problems.bit_depths import BitDepths as BitDepths
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
+from fl_opt.problems.cell_network import CellNetwork as CellNetwork
+from fl_opt.problems.cell_network import CellPowers as CellPowers
 from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
@@ -18,6 +20,7 @@ from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
 from fl_opt.problems.mixing_step import MixingStep as MixingStep
 from fl_opt.problems.mixing_weights import MixingWeights as MixingWeights
+from fl_opt.problems.multi_cell_power import MultiCellPower as MultiCellPower
 from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFading
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
 from fl_opt.problems.over_the_air_selection import OverTheAirSelection as OverTheAirSelection

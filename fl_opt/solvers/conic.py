@@ -59,7 +59,9 @@ class Conic:
             with warnings.catch_warnings():
                 # "solution may be inaccurate": the certificate says how inaccurate
                 warnings.simplefilter("ignore", UserWarning)
-                model.program.solve(solver=cvxpy.CLARABEL, **options)
+                # a geometric program is convex in the logarithms of its variables
+                geometric = not model.program.is_dcp()
+                model.program.solve(solver=cvxpy.CLARABEL, gp=geometric, **options)
         except cvxpy.error.SolverError as error:
             raise _failure(str(error).splitlines()[0].rstrip(".")) from error
         status = model.program.status
