@@ -68,9 +68,12 @@ class Targets:
 
     def row(self, j: int) -> Floats:
         """(n,) row j of (I - M)^-1: what share j grows by with what each cell asks for."""
+        return self._row(self.matrix, j)
+
+    def _row(self, matrix: Floats, j: int) -> Floats:
         unit = np.zeros(self.size)
         unit[j] = 1.0
-        return np.asarray(np.linalg.solve(np.eye(self.size) - self.matrix.T, unit))
+        return np.asarray(np.linalg.solve(np.eye(self.size) - matrix.T, unit))
 
     def drift(self, share: Floats) -> Floats:
         """(n,) derivative of M q + m to the end of the round at the least shares [1/s], < 0."""
@@ -85,16 +88,21 @@ class Targets:
             return bool((self.noise > 1.0).any())
         share = self.least()
         if share is not None:
-            return self._disproved(self.row(int(np.argmax(share))))
+            # targets a few roundings lower: then y - y M stays below 0 off the row, however rounded
+            lower = self._lower[:, None] * self.matrix * (1.0 - 8.0 * (self.size + 8.0) * EPS)
+            return self._disproved(self._row(lower, int(np.argmax(share))))
         value, vector = np.linalg.eig(self.matrix.T)
         leading = np.abs(np.real(vector[:, int(np.argmax(np.real(value)))]))
         return self._disproved(leading)
 
+    @property
+    def _lower(self) -> Floats:
+        """(n,) how much of a computed target is certain: exponentials carry their rounding."""
+        return 1.0 - (64.0 + 8.0 * self.nats) * EPS
+
     def _disproved(self, multiplier: Floats) -> bool:
         y = np.maximum(np.nan_to_num(multiplier), 0.0)
-        # targets carry the rounding of their exponentials, sums that of their length
-        sure = 1.0 - (64.0 + 8.0 * self.nats) * EPS
         length = 1.0 - (self.size + 4.0) * EPS
-        received = (y * sure) @ self.matrix * length
-        wanted = float((y * sure) @ self.noise) * length
+        received = (y * self._lower) @ self.matrix * length
+        wanted = float((y * self._lower) @ self.noise) * length
         return float(np.maximum(y - received, 0.0).sum()) < wanted * length
