@@ -35,14 +35,9 @@ _LAZY = {
     "Scenario": "fl_opt.scenario",
     "compare": "fl_opt.comparison",
     "Report": "fl_opt.comparison",
-    "Arm": "fl_opt.validation",
-    "FedAvg": "fl_opt.validation",
-    "Task": "fl_opt.validation",
-    "Trace": "fl_opt.validation",
-    "simulate": "fl_opt.validation",
 }
 """Names whose modules load libraries that an import of fl_opt shall not pay for."""
-_ROOMS = ("fl_opt.problems", "fl_opt.policies")
+_ROOMS = ("fl_opt.problems", "fl_opt.policies", "fl_opt.validation")
 """Rooms that export their names here by listing them in ``__all__``."""
 
 __all__ = [

@@ -36,6 +36,7 @@ from fl_opt.policies import (
     ProportionalFair,
     Random,
     RoundRobin,
+    Superposed,
 )
 from fl_opt.policies.seats import equal_share, fill_band
 from fl_opt.problems.in_turn import clock_hz
@@ -99,6 +100,9 @@ EVERY_RULE: list[tuple[Any, bool]] = [
     ),
     (Optimised(partial(MinEnergy, deadline_s=1.0), fallback=BestChannel(deadline_s=1.0)), True),
     (Optimised(partial(MinEnergy, deadline_s=1.0), among=Random(deadline_s=1.0)), True),
+    (Superposed(), True),
+    (Superposed("full"), True),
+    (Superposed("inversion", gain_min=1e-11, among=Random(count=3)), True),
 ]
 
 

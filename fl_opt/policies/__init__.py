@@ -4,6 +4,7 @@ from fl_opt.policies.channel import BestChannel as BestChannel
 from fl_opt.policies.channel import ProportionalFair as ProportionalFair
 from fl_opt.policies.fedcs import FedCSGreedy as FedCSGreedy
 from fl_opt.policies.optimised import Optimised as Optimised
+from fl_opt.policies.superposed import Superposed as Superposed
 from fl_opt.policies.turns import Everyone as Everyone
 from fl_opt.policies.turns import LargestAge as LargestAge
 from fl_opt.policies.turns import Random as Random

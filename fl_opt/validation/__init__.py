@@ -9,8 +9,11 @@ from fl_opt.validation.clock import measure as measure
 from fl_opt.validation.data import DATASETS as DATASETS
 from fl_opt.validation.fedavg import FedAvg as FedAvg
 from fl_opt.validation.method import Method as Method
+from fl_opt.validation.over_the_air import OverTheAir as OverTheAir
 from fl_opt.validation.simulation import Arm as Arm
 from fl_opt.validation.simulation import World as World
 from fl_opt.validation.simulation import simulate as simulate
 from fl_opt.validation.task import Task as Task
 from fl_opt.validation.trace import Trace as Trace
+
+__all__ = [*(name for name, value in globals().items() if isinstance(value, type)), "simulate"]

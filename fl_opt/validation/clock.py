@@ -37,13 +37,17 @@ IDLE_S = 1.0
 class Measured(Outcome):
     """An outcome with its parts, (K,) each, up to the moment a device fell silent.
 
-    `training_s` and `airtime_s` [s], `training_j` and `upload_j` [J]; 0 where not selected.
+    `training_s` and `airtime_s` [s], `training_j` and `upload_j` [J]; `received_w` and `noise_w`
+    [W], the power at which the base station hears the device and the noise over its bandwidth; 0
+    where not selected.
     """
 
     training_s: Floats
     airtime_s: Floats
     training_j: Floats
     upload_j: Floats
+    received_w: Floats
+    noise_w: Floats
 
 
 def measure(
@@ -83,7 +87,7 @@ def measure(
     if not on.any():
         seconds = deadline if math.isfinite(deadline) else number("idle_s", idle_s)
         zero = np.zeros(network.size)
-        return Measured(on, on, zero, zero, seconds, zero, zero, zero, zero)
+        return Measured(on, on, zero, zero, seconds, *[zero] * 6)
     _refuse(network, allocation)
     end = np.minimum(used.finish_s, deadline)
     training_j, upload_j = _spent(used, allocation, end)
@@ -109,6 +113,8 @@ def measure(
         airtime_s=np.clip(end - used.begin_s, 0.0, used.airtime_s),
         training_j=training_j,
         upload_j=upload_j,
+        received_w=np.where(on, network.gain * allocation.power_w, 0.0),
+        noise_w=np.where(on, network.noise_w_hz * allocation.bandwidth_hz, 0.0),
     )
 
 

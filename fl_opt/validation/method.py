@@ -9,8 +9,8 @@ import numpy as np
 
 from fl_opt.allocation import Allocation
 from fl_opt.network import Network
-from fl_opt.policy import Outcome
 from fl_opt.units import Floats
+from fl_opt.validation.clock import Measured
 from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Method(Protocol):
         federation: Federation,
         state: Any,
         allocation: Allocation,
-        outcome: Outcome,
+        outcome: Measured,
         rng: np.random.Generator,
     ) -> Any:
         """State after a round in which `outcome.arrived` got through.

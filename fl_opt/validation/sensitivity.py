@@ -22,8 +22,8 @@ from fl_opt.allocation import Allocation
 from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
 from fl_opt.network import Network
-from fl_opt.policy import Outcome
 from fl_opt.units import Floats
+from fl_opt.validation.clock import Measured
 from fl_opt.validation.method import Method
 from fl_opt.validation.simulation import Arm, simulate
 from fl_opt.validation.task import Task
@@ -101,7 +101,7 @@ class _Payload:
         federation: Federation,
         state: Any,
         allocation: Allocation,
-        outcome: Outcome,
+        outcome: Measured,
         rng: np.random.Generator,
     ) -> Any:
         return self.method.learn(federation, state, allocation, outcome, rng)
