@@ -9,8 +9,8 @@ from typing import Any, Literal
 import mpmath
 import numpy as np
 
-from fl_opt.problems import BlockNetwork, ResourceBlockAssignment
-from fl_opt.problems.resource_blocks import Counted
+from fl_opt.problems import BlockNetwork, MinBlockRoundTime, ResourceBlockAssignment
+from fl_opt.problems.block_links import Counted
 
 CASE = json.loads((Path(__file__).parent / "cases" / "wirelessfl_9x6.json").read_text())
 BITS = 39760 * 16
@@ -50,7 +50,22 @@ def random_problem(rng: np.random.Generator, size: int, blocks: int) -> Resource
 
 
 def exact_weight(problem: ResourceBlockAssignment, i: int, n: int) -> Any:
-    """Worth of a pair in 50 digits: bisection on the power, limits exactly as stated."""
+    """Worth of a pair in 50 digits, limits exactly as stated."""
+    power, delay, noise = _exact_link(problem, i, n)
+    if power == 0 or delay > problem.delay_s[i]:
+        return 0 * power
+    network = problem.network
+    error = network.waterfall * noise / (power * power.context.mpf(network.gain[i, n]))
+    return network.samples[i] * power.context.exp(-error)
+
+
+def exact_delay(problem: MinBlockRoundTime, i: int, n: int) -> Any:
+    """Delay of a pair in 50 digits, infinite where no power meets the energy limit."""
+    return _exact_link(problem, i, n)[1]
+
+
+def _exact_link(problem: Any, i: int, n: int) -> tuple[Any, Any, Any]:
+    """Power, delay and disturbance of a pair in 50 digits: bisection on the power."""
     mp = mpmath.mp.clone()
     mp.dps = 50
     network = problem.network
@@ -75,12 +90,10 @@ def exact_weight(problem: ResourceBlockAssignment, i: int, n: int) -> Any:
     power = mp.mpf(network.power_max_w[i])
     if over(power):
         if problem.power == "max" or over(power * mp.mpf(10) ** -12):
-            return mp.mpf(0)
+            return mp.mpf(0), mp.inf, noise
         low, high = mp.mpf(0), power
         for _ in range(160):
             middle = (low + high) / 2
             low, high = (low, middle) if over(middle) else (middle, high)
         power = low
-    if waited + airtime(power) > problem.delay_s[i]:
-        return mp.mpf(0)
-    return network.samples[i] * mp.exp(-network.waterfall * noise / (power * gain))
+    return power, waited + airtime(power), noise

@@ -16,6 +16,7 @@ from fl_opt.problems.link_activation import LinkActivation as LinkActivation
 from fl_opt.problems.local_steps import LocalSteps as LocalSteps
 from fl_opt.problems.local_steps import StepCount as StepCount
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
+from fl_opt.problems.min_block_round_time import MinBlockRoundTime as MinBlockRoundTime
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
 from fl_opt.problems.mixing_step import MixingStep as MixingStep

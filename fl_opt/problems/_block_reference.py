@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fl_opt.allocation import Allocation
+from fl_opt.problems.block_network import BlockNetwork
 from fl_opt.structure import Program
 
 if TYPE_CHECKING:
@@ -37,33 +38,49 @@ def program(problem: ResourceBlockAssignment) -> Program[Allocation]:
     model.block = pyo.Constraint(blocks, rule=lambda m, n: sum(m.uses[i, n] for i in devices) <= 1)
 
     def decision() -> Allocation:
-        block, power = np.full(network.size, -1), np.zeros(network.size)
-        for (i, n), (_, watt) in pairs.items():
-            if round(model.uses[i, n].value) == 1:
-                block[i], power[i] = n, watt
-        on = block >= 0
-        return Allocation(
-            selected=on,
-            bandwidth_hz=np.where(on, network.band_hz, 0.0),
-            power_w=power,
-            cpu_hz=np.where(on, network.cpu_hz, 0.0),
-            block=block,
-        )
+        return served(network, model.uses, {pair: watt for pair, (_, watt) in pairs.items()})
 
     return Program(model, decision, unit)
+
+
+def served(network: BlockNetwork, uses: Any, power: dict[tuple[int, int], float]) -> Allocation:
+    """The decision that the solved binaries `uses` tell, with the power of each pair."""
+    block, sent = np.full(network.size, -1), np.zeros(network.size)
+    for (i, n), watt in power.items():
+        if round(uses[i, n].value) == 1:
+            block[i], sent[i] = n, watt
+    on = block >= 0
+    return Allocation(
+        selected=on,
+        bandwidth_hz=np.where(on, network.band_hz, 0.0),
+        power_w=sent,
+        cpu_hz=np.where(on, network.cpu_hz, 0.0),
+        block=block,
+    )
 
 
 def _pair(problem: ResourceBlockAssignment, i: int, n: int) -> tuple[float, float]:
     """Expected samples and power of device i on block n; (0, 0) where it may not be used."""
     network = problem.network
+    power, delay = link(network, i, n, float(problem.energy_j[i]), problem.power, problem.training)
+    if power == 0.0 or delay > float(problem.delay_s[i]) * (1.0 + 1e-12):
+        return 0.0, 0.0
+    noise = float(network.interference_w[n]) + float(network.noise_w_hz[i]) * network.band_hz
+    loss = network.waterfall * noise / (power * float(network.gain[i, n]))
+    return float(network.samples[i]) * math.exp(-loss), power
+
+
+def link(
+    network: BlockNetwork, i: int, n: int, energy: float, rule: str, training: str
+) -> tuple[float, float]:
+    """Power and delay of device i on block n; (0, inf) where it may not be used."""
     noise = float(network.interference_w[n]) + float(network.noise_w_hz[i]) * network.band_hz
     gain, bits = float(network.gain[i, n]), float(network.upload_bit[i])
     heat = float(network.capacitance[i] * network.cycles[i] * network.cpu_hz[i] ** 2)
     work = float(network.cycles[i] / network.cpu_hz[i])
     counted = {"neither": (0.0, 0.0), "energy": (heat, 0.0), "both": (heat, work)}
-    spent, waited = counted[problem.training]
-    waited += _downlink(problem, i)
-    delay, energy = float(problem.delay_s[i]), float(problem.energy_j[i])
+    spent, waited = counted[training]
+    waited += _downlink(network, i)
 
     def airtime(power: float) -> float:
         rate = network.band_hz * math.log2(1.0 + power * gain / noise)
@@ -71,19 +88,16 @@ def _pair(problem: ResourceBlockAssignment, i: int, n: int) -> tuple[float, floa
 
     power = float(network.power_max_w[i])
     over = power * airtime(power) + spent - energy if power else 0.0
-    if problem.power == "chosen" and over > 0.0:
+    if rule == "chosen" and over > 0.0:
         power = _root(lambda p: p * airtime(p) + spent - energy, power)
     if power == 0.0 or gain == 0.0:
-        return 0.0, 0.0
-    late = waited + airtime(power) > delay * (1.0 + 1e-12)
-    if late or power * airtime(power) + spent > energy * (1.0 + 1e-12):
-        return 0.0, 0.0
-    worth = float(network.samples[i]) * math.exp(-network.waterfall * noise / (power * gain))
-    return worth, power
+        return 0.0, math.inf
+    if power * airtime(power) + spent > energy * (1.0 + 1e-12):
+        return 0.0, math.inf
+    return power, waited + airtime(power)
 
 
-def _downlink(problem: ResourceBlockAssignment, i: int) -> float:
-    network = problem.network
+def _downlink(network: BlockNetwork, i: int) -> float:
     band = network.downlink_band_hz
     noise = network.downlink_interference_w + float(network.noise_w_hz[i]) * band
     snr = network.downlink_power_w * float(network.downlink_gain[i]) / noise

@@ -17,8 +17,9 @@ r"""Which device uploads on which block, at which power, so that most samples ar
 
 Power first: the error and the delay fall with p, the energy p l(p) rises from its infimum
 s I ln2/(B h), I the disturbance. So the best power of a pair is the largest allowed one,
-P* = min(P_i, root of the energy limit), a closed form; where even the infimum is too much, or the
-delay, the pair is out. What is left is a matching with weights -K_i (1 - q_in), a pair for itself.
+P* = min(P_i, root of the energy limit), a closed form (`block_links`); where even the infimum is
+too much, or the delay, the pair is out. What is left is a matching with weights -K_i (1 - q_in), a
+pair for itself.
 
 Source: Chen, Yang, Saad, Yin, Poor, Cui, IEEE TWC 2021, arXiv 1909.07972. The bounds are derived.
 """
@@ -29,7 +30,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,13 +39,13 @@ from fl_opt.allocation import Allocation
 from fl_opt.certificate import FEASIBLE, Excess
 from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
-from fl_opt.kernels import EPS, growth_inverse
+from fl_opt.kernels import EPS
+from fl_opt.problems.block_links import BlockLinks, Counted, Power
 from fl_opt.problems.block_network import BlockNetwork
 from fl_opt.problems.uplink import total
 from fl_opt.structure import Program
 from fl_opt.units import Floats
 
-Counted = Literal["neither", "energy", "both"]
 _ENUMERABLE = 20_000
 
 
@@ -77,7 +77,7 @@ class ResourceBlockAssignment:
     network: BlockNetwork
     delay_s: Floats
     energy_j: Floats
-    power: Literal["max", "chosen"]
+    power: Power
     training: Counted
 
     def __init__(
@@ -85,78 +85,35 @@ class ResourceBlockAssignment:
         network: BlockNetwork,
         delay_s: ArrayLike,
         energy_j: ArrayLike,
-        power: Literal["max", "chosen"] = "max",
+        power: Power = "max",
         training: Counted = "neither",
     ) -> None:
         put = object.__setattr__
         put(self, "network", network)
         put(self, "delay_s", vector("delay_s", delay_s, network.size, finite=False))
-        put(self, "energy_j", vector("energy_j", energy_j, network.size, finite=False))
-        if power not in ("max", "chosen"):
-            raise InvalidInput("power", repr(power), "'max' or 'chosen'")
-        if training not in get_args(Counted):
-            raise InvalidInput("training", repr(training), f"one of {get_args(Counted)}")
+        put(self, "energy_j", energy_j)
         put(self, "power", power)
         put(self, "training", training)
+        put(self, "energy_j", self._links.energy_j)
 
     @cached_property
-    def _overhead_s(self) -> Floats:
-        """(K,) delay besides the upload [s]."""
-        network = self.network
-        waited = network.downlink_s()
-        if self.training == "both":
-            waited = waited + physics.training_s(network.cycles, network.cpu_hz)
-        return waited
-
-    @cached_property
-    def _overhead_j(self) -> Floats:
-        """(K,) energy besides the upload [J]."""
-        network = self.network
-        if self.training == "neither":
-            return np.zeros(network.size)
-        return physics.training_energy_j(network.capacitance, network.cycles, network.cpu_hz)
-
-    @cached_property
-    def _powers(self) -> tuple[Floats, Floats]:
-        """(K, N) power of each pair [W], 0 where there is none; and its relative error."""
-        network = self.network
-        shape = network.gain.shape
-        full = np.broadcast_to(network.power_max_w[:, None], shape)
-        if self.power == "max":
-            return full, np.zeros(shape)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            snr_w = network.gain / network.disturbance_w()
-            left = (self.energy_j - self._overhead_j)[:, None]
-            # p l(p) = E is expm1(v)/v = E B (h/I)/(s ln2) in v = ln(1 + p h/I)
-            payload = (network.upload_bit * physics.LN2)[:, None]
-            level = np.log(left * network.band_hz * snr_w / payload)
-            able = level > 0.0
-            root = np.expm1(growth_inverse(np.where(able, level, 1.0))) / snr_w
-            root = np.where(able, root * (1.0 - 4.0 * EPS), 0.0)
-            error = np.where(able, EPS * (16.0 + 8.0 / level), 0.0)
-        free = (network.upload_bit == 0.0)[:, None] & (left >= 0.0)
-        return np.where(free, full, np.minimum(root, full)), np.where(root < full, error, 0.0)
+    def _links(self) -> BlockLinks:
+        return BlockLinks(self.network, self.energy_j, self.power, self.training)
 
     @cached_property
     def success(self) -> Floats:
         """(K, N) probability that an update arrives; 0 where the pair may not be used."""
-        network, power = self.network, self._powers[0]
-        density = network.disturbance_w() / network.band_hz
-        rate = physics.rate_bit_s(network.band_hz, power, network.gain, density)
-        airtime = physics.airtime_s(network.upload_bit[:, None], rate)
-        delay = self._overhead_s[:, None] + airtime
-        energy = self._overhead_j[:, None] + physics.upload_energy_j(power, airtime)
+        network, links = self.network, self._links
         # as `verify` judges, so that no decision that it accepts was left out
-        usable = (delay <= self.delay_s[:, None] * (1.0 + FEASIBLE)) & (power > 0.0)
-        usable &= energy <= self.energy_j[:, None] * (1.0 + FEASIBLE)
+        usable = (links.delay_s <= self.delay_s[:, None] * (1.0 + FEASIBLE)) & (links.power_w > 0.0)
         error = physics.packet_error(
-            network.waterfall, network.disturbance_w(), power, network.gain
+            network.waterfall, network.disturbance_w(), links.power_w, network.gain
         )
         return np.where(usable, 1.0 - error, 0.0)
 
     def packet_error(self, decision: Allocation) -> Floats:
         """(K,) packet error of each device on its block; 1 where it does not take part."""
-        on, block = self._blocks(decision)
+        on, block = self._links.blocks_of(decision)
         network = self.network
         device = np.arange(network.size)
         error = physics.packet_error(
@@ -202,40 +159,8 @@ class ResourceBlockAssignment:
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
         """The constraints by name, and "band": no more of it than a block has."""
-        on, block = self._blocks(decision)
-        network = self.network
-        device = np.arange(network.size)
-        density = network.disturbance_w()[device, block] / network.band_hz
-        rate = physics.rate_bit_s(
-            decision.bandwidth_hz, decision.power_w, network.gain[device, block], density
-        )
-        airtime = physics.airtime_s(network.upload_bit, rate)
-        upload = physics.upload_energy_j(decision.power_w, airtime)
-        used = np.bincount(block[on], minlength=network.blocks)
-        excess = {
-            "block": Excess(used, 1.0, ""),
-            "band": Excess(np.where(on, decision.bandwidth_hz, 0.0), network.band_hz, "Hz"),
-            "delay": Excess(np.where(on, self._overhead_s + airtime, 0.0), self.delay_s, "s"),
-            "energy": Excess(np.where(on, self._overhead_j + upload, 0.0), self.energy_j, "J"),
-            "power_max": Excess(np.where(on, decision.power_w, 0.0), network.power_max_w, "W"),
-        }
-        if self.power == "max":
-            sent = np.where(on, decision.power_w, np.inf)
-            excess["power_min"] = Excess(-sent, -network.power_max_w, "W")
-        return excess
-
-    def _blocks(self, decision: Allocation) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
-        """Who takes part, and the block of each device, 0 where it takes no part."""
-        if decision.size != self.network.size:
-            raise InvalidInput("decision.size", decision.size, f"{self.network.size}")
-        on, block = decision.selected, decision.block
-        if block is None:
-            raise InvalidInput("decision.block", None, "the block of each device, -1 is none")
-        wrong = np.flatnonzero(on & ((block < 0) | (block >= self.network.blocks)))
-        if wrong.size:
-            where = f"decision.block[{wrong[0]}]"
-            raise InvalidInput(where, block[wrong[0]], f"0 to {self.network.blocks - 1}")
-        return on, np.where(on, block, 0)
+        delay = Excess(self._links.used(decision)[0], self.delay_s, "s")
+        return self._links.excess(decision) | {"delay": delay}
 
     # structure: Matching
 
@@ -247,25 +172,13 @@ class ResourceBlockAssignment:
         success, samples = self.success, self.network.samples[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             steep = np.where(success > 0.0, -np.log(success) * success, 0.0)
-        most = np.minimum(success + 16.0 * EPS + self._powers[1] * steep, 1.0)
+        most = np.minimum(success + 16.0 * EPS + self._links.power_error * steep, 1.0)
         return np.where((success > 0.0) & (samples > 0.0), -samples * most * (1.0 + EPS), 0.0)
 
     def match(self, column: NDArray[np.int_]) -> Allocation:
         """The decision that gives device i the block column[i]; useless pairs stay out."""
-        network = self.network
-        device, block = np.arange(network.size), np.maximum(column, 0)
-        on = (column >= 0) & (self.success[device, block] > 0.0) & (network.samples > 0.0)
-        power = np.where(on, self._powers[0][device, block], 0.0)
-        density = network.disturbance_w()[device, block] / network.band_hz
-        rate = physics.rate_bit_s(network.band_hz, power, network.gain[device, block], density)
-        return Allocation(
-            selected=on,
-            bandwidth_hz=np.where(on, network.band_hz, 0.0),
-            power_w=power,
-            cpu_hz=np.where(on, network.cpu_hz, 0.0),
-            upload_s=np.where(on, physics.airtime_s(network.upload_bit, rate), 0.0),
-            block=np.where(on, column, -1),
-        )
+        worthy = (self.success > 0.0) & (self.network.samples > 0.0)[:, None]
+        return self._links.match(column, worthy)
 
     # structures: Mixed, Enumerable
 
@@ -277,13 +190,17 @@ class ResourceBlockAssignment:
 
     def candidates(self) -> Iterator[tuple[Allocation, float]]:
         """Every matching, at most 20,000 of them, with its own cost as the bound."""
-        size, blocks = self.network.size, self.network.blocks
-        count = sum(math.comb(size, j) * math.perm(blocks, j) for j in range(min(size, blocks) + 1))
-        if count > _ENUMERABLE:
-            raise InvalidInput("matchings", f"{count:g}", f"at most {_ENUMERABLE} to try them all")
-        for column in _matchings(size, blocks):
+        for column in matchings(self.network.size, self.network.blocks):
             decision = self.match(np.array(column))
             yield decision, self.cost(decision)
+
+
+def matchings(size: int, blocks: int) -> Iterator[tuple[int, ...]]:
+    """A block or -1 for each device, no block twice. Raises ``InvalidInput`` for too many."""
+    count = sum(math.comb(size, j) * math.perm(blocks, j) for j in range(min(size, blocks) + 1))
+    if count > _ENUMERABLE:
+        raise InvalidInput("matchings", f"{count:g}", f"at most {_ENUMERABLE} to try them all")
+    yield from _matchings(size, blocks)
 
 
 def _matchings(size: int, blocks: int) -> Iterator[tuple[int, ...]]:
