@@ -1,5 +1,6 @@
 """Formulations: one file each, with its page of maths as the docstring."""
 
+from fl_opt.problems.accuracy_plan import AccuracyPlan as AccuracyPlan
 from fl_opt.problems.antennas import Antennas as Antennas
 from fl_opt.problems.bit_allocation import BitAllocation as BitAllocation
 from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocation
@@ -13,6 +14,8 @@ from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.graph import Graph as Graph
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.link_activation import LinkActivation as LinkActivation
+from fl_opt.problems.local_accuracy import LocalAccuracy as LocalAccuracy
+from fl_opt.problems.local_accuracy import LocalAccuracyTime as LocalAccuracyTime
 from fl_opt.problems.local_steps import LocalSteps as LocalSteps
 from fl_opt.problems.local_steps import StepCount as StepCount
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
@@ -27,6 +30,8 @@ from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPowe
 from fl_opt.problems.over_the_air_selection import OverTheAirSelection as OverTheAirSelection
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
+from fl_opt.problems.truncated_inversion import TruncatedInversion as TruncatedInversion
+from fl_opt.problems.truncated_inversion import Truncation as Truncation
 from fl_opt.problems.workload_sharing import TaskShares as TaskShares
 from fl_opt.problems.workload_sharing import WorkloadSharing as WorkloadSharing
 
