@@ -1,11 +1,11 @@
-"""What methods with one global model share: local descent from it, and what the server notes."""
+"""What methods share: local descent, one global model, and what the server notes."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -61,8 +61,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class GlobalModel:
-    """Base of the methods in which devices descend from one model that a server keeps.
+class LocalDescent:
+    """Base of the methods in which devices descend by themselves between two exchanges.
 
     Parameters
     ----------
@@ -78,8 +78,6 @@ class GlobalModel:
     batch: int | None = 32
     rate: float = 0.05
 
-    signals: ClassVar[tuple[str, ...]] = ("update_norm", "loss", "age")
-
     def __post_init__(self) -> None:
         where = type(self).__name__
         whole(f"{where}.local_steps", self.local_steps, 1)
@@ -89,22 +87,11 @@ class GlobalModel:
 
     def cycles(self, federation: Federation) -> Floats:
         """(K,) CPU cycles of the local steps of a round [cycle]."""
-        per_step = (
-            federation.samples if self.batch is None else np.full(federation.size, self.batch)
-        )
-        return federation.cycles_per_sample * self.local_steps * per_step
+        per_step = federation.samples if self.batch is None else float(self.batch)
+        return federation.cycles_per_sample * self.local_steps * per_step * np.ones(federation.size)
 
-    def broadcast_bit(self, federation: Federation) -> float:
-        return float(FLOAT_BIT * federation.model.parameters)
-
-    def start(self, federation: Federation, rng: np.random.Generator) -> State:
-        return State.fresh(federation.model.initial(rng), federation.size)
-
-    def observe(self, state: State) -> Mapping[str, Floats]:
-        return {name: getattr(state, name) for name in self.signals}
-
-    def evaluate(self, federation: Federation, state: State) -> Score:
-        return federation.score(state.weights)
+    def server_s(self, state: Any) -> float:
+        return 0.0
 
     def updates(
         self,
@@ -126,6 +113,25 @@ class GlobalModel:
             weights, federation.x, federation.y, batches, self.rate
         )
         return trained.sub_(weights), loss
+
+
+@dataclass(frozen=True)
+class GlobalModel(LocalDescent):
+    """Base of the methods in which devices descend from one model that a server keeps."""
+
+    signals: ClassVar[tuple[str, ...]] = ("update_norm", "loss", "age")
+
+    def broadcast_bit(self, federation: Federation) -> float:
+        return float(FLOAT_BIT * federation.model.parameters)
+
+    def start(self, federation: Federation, rng: np.random.Generator) -> State:
+        return State.fresh(federation.model.initial(rng), federation.size)
+
+    def observe(self, state: State) -> Mapping[str, Floats]:
+        return {name: getattr(state, name) for name in self.signals}
+
+    def evaluate(self, federation: Federation, state: State) -> Score:
+        return federation.score(state.weights)
 
 
 def weighted_mean(federation: Federation, devices: Ints, updates: Tensor) -> Tensor:

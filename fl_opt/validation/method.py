@@ -40,6 +40,12 @@ class Method(Protocol):
     def packet_error(self, network: Network, allocation: Allocation) -> Floats:
         """(K,) probability that an update is lost on the air, after all that coding does."""
 
+    def server_s(self, state: Any) -> float:
+        """Time that the coming round takes besides training, uplink and broadcast [s].
+
+        Such as the way from edge servers to the cloud and back.
+        """
+
     def start(self, federation: Federation, rng: np.random.Generator) -> Any:
         """State before the first round."""
 

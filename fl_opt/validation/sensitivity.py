@@ -90,6 +90,9 @@ class _Payload:
     def packet_error(self, network: Network, allocation: Allocation) -> Floats:
         return self.method.packet_error(network, allocation)
 
+    def server_s(self, state: Any) -> float:
+        return self.method.server_s(state)
+
     def start(self, federation: Federation, rng: np.random.Generator) -> Any:
         return self.method.start(federation, rng)
 

@@ -178,19 +178,22 @@ def simulate(
                 solution = getattr(memory, "solution", None)
                 if getattr(memory, "note", ""):
                     notes.append(f"round {index}: {memory.note}")
-                downlink_s = _downlink_s(scenario, broadcast_bit, network, allocation)
+                # what the server adds lengthens the round as the broadcast does
+                besides_s = method.server_s(state) + _downlink_s(
+                    scenario, broadcast_bit, network, allocation
+                )
                 last = measure(
                     network,
                     allocation,
                     luck,
-                    downlink_s=downlink_s,
+                    downlink_s=besides_s,
                     battery_j=battery,
                     packet_error=method.packet_error(network, allocation),
                     idle_s=idle_s,
                 )
             except Infeasible as reason:
                 notes.append(f"round {index}: nobody takes part, {reason}")
-                allocation, downlink_s = Allocation.none(size), 0.0
+                allocation, besides_s = Allocation.none(size), 0.0
                 last = measure(network, allocation, luck, idle_s=idle_s)
             battery = battery - last.energy_j
             state = method.learn(federation, state, allocation, last, learning)
@@ -199,7 +202,7 @@ def simulate(
                     seen,
                     allocation,
                     last,
-                    claims(seen, allocation, downlink_s),
+                    claims(seen, allocation, besides_s),
                     method.evaluate(federation, state),
                     solution,
                 )
