@@ -28,10 +28,13 @@ from fl_opt.allocation import use
 from fl_opt.errors import SolverFailure
 from fl_opt.policies import (
     BestChannel,
+    BestChannelThenNorm,
+    BestSentNorm,
     BestUpdateNorm,
     Everyone,
     FedCSGreedy,
     LargestAge,
+    Lyapunov,
     Optimised,
     ProportionalFair,
     Random,
@@ -92,6 +95,13 @@ EVERY_RULE: list[tuple[Any, bool]] = [
         for rule in (BestChannel, BestUpdateNorm, LargestAge, ProportionalFair, Random, RoundRobin)
         for seats in ({"count": 3}, {"deadline_s": 0.7}, {"count": 2, "deadline_s": 2.0})
     ],
+    (BestChannelThenNorm(count=2, pool=4), True),
+    (BestChannelThenNorm(deadline_s=0.7, pool=4), True),
+    (BestSentNorm(count=3, airtime_s=0.2), True),
+    (BestSentNorm(deadline_s=0.7), True),
+    (BestSentNorm(count=2, deadline_s=2.0), True),
+    (Lyapunov(deadline_s=1.0, budget_j=0.5, rounds=10, weight_j2=1e-3), True),
+    (Lyapunov(deadline_s=0.7, budget_j=0.0, rounds=3, weight_j2=1.0, importance=[1, 2, 3]), True),
     (Optimised(partial(MinEnergy, deadline_s=1.0)), True),
     (Optimised(partial(MaxParticipation, deadline_s=1.0)), True),
     (
@@ -304,6 +314,45 @@ def test_best_update_norm_takes_the_unknown_first_then_the_longest() -> None:
     assert np.flatnonzero(chosen).tolist() == [0, 2, 3]
 
 
+def test_best_channel_then_norm_goes_from_one_rule_to_the_other_with_its_pool() -> None:
+    network = network_of(8, 2)
+    signals = {"update_norm": np.random.default_rng(2).uniform(1.0, 9.0, 8)}
+    norm, gain = signals["update_norm"], network.gain
+    for pool in range(3, 9):
+        rule = BestChannelThenNorm(count=3, pool=pool)
+        chosen = np.flatnonzero(decide(rule, network, signals=signals).selected)
+        near = np.argsort(-gain)[:pool]
+        assert set(chosen) == set(near[np.argsort(-norm[near])[:3]])
+    channel = decide(BestChannel(count=3), network).selected
+    assert np.array_equal(
+        decide(BestChannelThenNorm(count=3, pool=3), network, signals=signals).selected, channel
+    )
+
+
+def test_best_sent_norm_weighs_the_update_by_what_the_channel_carries() -> None:
+    # one bit per second and hertz on half of a 2 MHz band: 1 Mbit/s
+    network = network_of(2, 1, gain=1e-10, upload_bit=[2e5, 8e5], band_hz=2e6, power_max_w=1.0)
+    network = network.replace(noise_w_hz=1e-16)
+    rule = BestSentNorm(count=2, airtime_s=0.2)
+    assert rule.sent(network) == pytest.approx([1.0, 0.25], rel=1e-12)
+    given = round_of(network, signals={"update_norm": np.array([3.0, 5.0])})
+    assert rule.scores(given, None) == pytest.approx([3.0, 2.5], rel=1e-12)
+    deadline = float((network.cycles / network.cpu_max_hz)[0]) + 0.1
+    assert BestSentNorm(count=2, deadline_s=deadline).sent(network)[0] == pytest.approx(0.5)
+    dead = network.replace(gain=[0.0, 1e-10])
+    assert rule.sent(dead)[0] == 0.0
+    assert rule.sent(network.replace(upload_bit=0.0)).tolist() == [1.0, 1.0]
+
+
+def test_top_k_keeps_at_least_what_best_sent_norm_promises() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        update = rng.standard_normal(40) * rng.exponential(1.0, 40)
+        for kept in (1, 10, 39):
+            largest = np.sort(np.abs(update))[-kept:]
+            assert np.linalg.norm(largest) >= np.linalg.norm(update) * math.sqrt(kept / 40)
+
+
 def test_round_robin_serves_groups_in_turn_and_does_not_wait_for_the_dead() -> None:
     network = network_of(7, 1, gain=[1e-10, 1e-10, 0.0, 1e-10, 1e-10, 1e-10, 1e-10])
     policy, served = RoundRobin(count=2), []
@@ -498,6 +547,12 @@ def test_a_rule_without_seats_is_refused() -> None:
         Random(count=0)
     with pytest.raises(InvalidInput, match=r"Random.deadline_s is 0 s"):
         Random(deadline_s=0.0)
+    with pytest.raises(InvalidInput, match="BestChannelThenNorm is without a pool; expected pool="):
+        BestChannelThenNorm(count=2)
+    with pytest.raises(InvalidInput, match="pool is 2; expected at least 3"):
+        BestChannelThenNorm(count=3, pool=2)
+    with pytest.raises(InvalidInput, match="BestSentNorm is without a time; expected airtime_s="):
+        BestSentNorm(count=2)
 
 
 def test_optimised_wants_a_function_not_a_problem() -> None:
