@@ -250,14 +250,13 @@ def _full_power_time(part: Slice, b: Floats) -> Floats:
     return np.where(np.isnan(t), 0.0, t)
 
 
-def movable(part: Slice, point: Point, floor: Point) -> Floats:
-    """Bandwidth above the least that answers to the price [Hz].
+def held(part: Slice, point: Point, floor: Point) -> Floats:
+    """Bandwidth that does not answer to the price [Hz]: the least, or all of it.
 
     At full power and the slowest clock a device keeps its bandwidth over a range of prices.
     """
     slowest = point.u >= part.train_high - 1e-12 * part.deadline
-    stiff = _at_full_power(part, point) & slowest
-    return np.where(stiff, 0.0, point.b - floor.b)
+    return np.where(_at_full_power(part, point) & slowest, point.b, floor.b)
 
 
 def _at_full_power(part: Slice, point: Point) -> NDArray[np.bool_]:

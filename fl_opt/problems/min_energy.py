@@ -96,8 +96,8 @@ class MinEnergy:
     def settle(self, response: Response) -> Allocation:
         """Shift bandwidth above the least so that the band is met."""
         # a hair below the supply, since the sum is rounded
-        change = self.supply * (1.0 - 8.0 * EPS) - response.demand
-        return self.uplink.allocation(self.uplink.shifted(response.point, change))
+        band = self.supply * (1.0 - 8.0 * EPS)
+        return self.uplink.allocation(self.uplink.shifted(response.point, band))
 
     def dual(
         self, price: float, response: Response

@@ -206,29 +206,35 @@ class Uplink:
         t, u, energy, slope = self._map(answer, 4)
         return Point(t, u, np.array(given)), energy, slope
 
-    def shifted(self, point: Point, change_hz: float) -> Point:
-        """`point` with `change_hz` more bandwidth in all, down to the least, still within limits.
+    def shifted(self, point: Point, band_hz: float) -> Point:
+        """`point` with `band_hz` of bandwidth in all, down to the least, still within limits.
 
-        As few chunks as give way by less than 1e-5 of what they hold above the least carry it:
-        the cost of moving off the optimum is of second order.
+        As few chunks as give way by less than 1e-5 of what they hold above the least carry the
+        change: the cost of moving off the optimum is of second order.
         """
         t, u, b = (values.copy() for values in (point.t, point.u, point.b))
+        change, parts = band_hz - total(b), list(chunks(b.size))
         carriers, room = [], 0.0
-        for index in chunks(b.size):
-            movable = device.movable(self.part[index], point[index], self.floor[index])
-            carriers.append((index, movable))
-            room += float(movable.sum())
-            if room * 1e-5 > abs(change_hz):
+        for index in parts:
+            held = device.held(self.part[index], point[index], self.floor[index])
+            carriers.append((index, held))
+            room += float((b[index] - held).sum())
+            if room * 1e-5 > abs(change):
                 break
-        if room < -change_hz:
+        if room < -change:
             # far from the right price: everyone gives way
-            carriers = [(index, point.b[index] - self.floor.b[index]) for index in chunks(b.size)]
-            room = math.fsum(float(above.sum()) for _, above in carriers)
-        share = max(change_hz / room, -1.0) if room > 0.0 else 0.0
-        for index, movable in carriers:
-            floor = self.floor[index]
-            moved = np.maximum(point.b[index] + share * movable, floor.b)
-            there = device.shifted(self.part[index], point[index], floor, moved)
+            carriers = [(index, self.floor.b[index]) for index in parts]
+            room = math.fsum(float((b[index] - held).sum()) for index, held in carriers)
+        # not from the change: the digits of a demand far above the band are lost there
+        fixed = math.fsum(
+            [float(held.sum()) for _, held in carriers]
+            + [float(b[index].sum()) for index in parts[len(carriers) :]]
+        )
+        share = max((band_hz - fixed) / room, 0.0) if room > 0.0 else 0.0
+        for index, held in carriers:
+            moved = held + share * (b[index] - held)
+            here, floor = point[index], self.floor[index]
+            there = device.shifted(self.part[index], here, floor, moved)
             t[index], u[index], b[index] = there.t, there.u, there.b
         return Point(t, u, b)
 
