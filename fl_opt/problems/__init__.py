@@ -5,6 +5,7 @@ from fl_opt.problems.antennas import Antennas as Antennas
 from fl_opt.problems.bit_allocation import BitAllocation as BitAllocation
 from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocation
 from fl_opt.problems.bit_depths import BitDepths as BitDepths
+from fl_opt.problems.block_levels import BlockLevels as BlockLevels
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.cell_network import CellNetwork as CellNetwork
 from fl_opt.problems.cell_network import CellPowers as CellPowers
@@ -12,6 +13,8 @@ from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
 from fl_opt.problems.graph import Graph as Graph
+from fl_opt.problems.hierarchical_periods import HierarchicalPeriods as HierarchicalPeriods
+from fl_opt.problems.hierarchical_periods import Periods as Periods
 from fl_opt.problems.joint_schedule import JointSchedule as JointSchedule
 from fl_opt.problems.link_activation import LinkActivation as LinkActivation
 from fl_opt.problems.local_accuracy import LocalAccuracy as LocalAccuracy

@@ -41,6 +41,7 @@ from fl_opt.checks import number, vector
 from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems.drift import drift
 from fl_opt.problems.workload_sharing import TaskShares
 from fl_opt.structure import Optimum
 from fl_opt.units import Floats
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     import pandas
 
 _MOST = 1_000_000
-_SMALL = 0.5
-_TERMS = 24
 
 
 @dataclass(frozen=True)
@@ -186,19 +185,7 @@ class LocalSteps:
 
     def drift(self, steps: ArrayLike) -> Floats:
         """h(tau), how far local steps drift apart; infinite beyond what doubles hold."""
-        tau = np.asarray(steps, dtype=float)
-        x = self.rate * self.beta
-        if x == 0.0 or self.delta == 0.0:
-            return np.zeros(tau.shape)
-        near = tau * x < _SMALL
-        # the sum over x: its first term is tau, however small x may be
-        series, term = np.zeros(tau.shape), np.where(near, tau, 0.0)
-        for j in range(2, _TERMS):
-            term = term * np.maximum(tau - (j - 1), 0.0) * x / j
-            series = series + term
-        with np.errstate(over="ignore"):
-            far = (np.expm1(tau * math.log1p(x)) - tau * x) / x
-            return self.delta * self.rate * np.where(near, series, far)
+        return drift(steps, self.rate, self.beta, self.delta)
 
     def paid_steps(self, steps: ArrayLike) -> Floats:
         """T(tau), local steps in all that the budgets pay."""
