@@ -8,6 +8,8 @@ from fl_opt.validation.clock import claims as claims
 from fl_opt.validation.clock import measure as measure
 from fl_opt.validation.data import DATASETS as DATASETS
 from fl_opt.validation.fedavg import FedAvg as FedAvg
+from fl_opt.validation.gossip import Gossip as Gossip
+from fl_opt.validation.hierarchical import HierFAVG as HierFAVG
 from fl_opt.validation.method import Method as Method
 from fl_opt.validation.over_the_air import OverTheAir as OverTheAir
 from fl_opt.validation.simulation import Arm as Arm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -49,13 +49,13 @@ class State:
         unknown = np.full(size, np.nan)
         return cls(weights, unknown, unknown, np.zeros(size))
 
-    def noted(self, devices: Ints, update_norm: Floats, loss: Floats) -> State:
+    def noted(self, devices: Ints, update_norm: Floats, loss: Floats) -> Self:
         """One round later, in which the updates of `devices` (n,) arrived."""
         norms, losses, age = self.update_norm.copy(), self.loss.copy(), self.age + 1.0
         norms[devices], losses[devices], age[devices] = update_norm, loss, 0.0
         return dataclasses.replace(self, update_norm=norms, loss=losses, age=age)
 
-    def moved(self, weights: Tensor) -> State:
+    def moved(self, weights: Tensor) -> Self:
         """The same knowledge about another global model (P,)."""
         return dataclasses.replace(self, weights=weights)
 
