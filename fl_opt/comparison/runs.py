@@ -1,18 +1,13 @@
-"""Many simulations, one after another or in worker processes that end with their parent."""
+"""Many simulations, one after another or in worker processes."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from fl_opt.comparison.workers import spread
 from fl_opt.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -55,7 +50,6 @@ def side_by_side(
 ) -> Iterator[Trace]:
     """Traces as they are finished by worker processes.
 
-    However this process ends, killed included, the workers see the end of a pipe and end too.
     Raises ``InvalidInput`` for arms that can't be sent to another process.
     """
     for run in runs:
@@ -68,36 +62,8 @@ def side_by_side(
                 "policies and methods of importable parts",
                 "replace a lambda by functools.partial or a function of a module, or say workers=1",
             ) from None
-    context = multiprocessing.get_context("spawn")
-    end, alive = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_follow_parent, initargs=(end,)
-    )
     done = 0
-    try:
-        pending = {pool.submit(run): run for run in runs}
-        for future in as_completed(pending):
-            trace = future.result()
-            done += pending[future].rounds
-            progress(done)
-            yield trace
-        pool.shutdown()
-    finally:
-        alive.close()
-        pool.shutdown(cancel_futures=True)
-        end.close()
-
-
-def _follow_parent(end: Connection) -> None:
-    """End this worker when the parent closes its side of the pipe or is gone.
-
-    Ctrl-C in a terminal reaches all processes of the group; what to do then is the parent's
-    decision.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        end.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    for number, trace in spread(runs, workers):
+        done += runs[number].rounds
+        progress(done)
+        yield trace
