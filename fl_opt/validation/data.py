@@ -150,12 +150,26 @@ def _raw(name: str, stem: str) -> bytes:
     return raw
 
 
-def _download(name: str, stem: str) -> Path:
+def available(name: str) -> bool:
+    """Whether an image set is at hand without a download."""
+    if name not in _SOURCES:
+        return name in DATASETS
+    home = data_home()
+    folder = _cache(name) if home is None else home / name
+    return all((folder / f"{stem}.gz").is_file() for stem in _SOURCES[name].md5)
+
+
+def _cache(name: str) -> Path:
     import platformdirs
+
+    return Path(platformdirs.user_cache_dir("fl_opt")) / name
+
+
+def _download(name: str, stem: str) -> Path:
     import pooch
 
     address = f"{_SOURCES[name].address}{stem}.gz"
-    cache = Path(platformdirs.user_cache_dir("fl_opt")) / name
+    cache = _cache(name)
     try:
         # no hash of the packed file: what is inside is checked after unpacking
         return Path(pooch.retrieve(address, known_hash=None, fname=f"{stem}.gz", path=cache))
