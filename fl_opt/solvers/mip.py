@@ -65,6 +65,7 @@ class Mip:
             "mip_abs_gap": 0.0,
             "mip_feasibility_tolerance": self.tolerance,
             "primal_feasibility_tolerance": self.tolerance,
+            "dual_feasibility_tolerance": self.tolerance,
         }
         results = highs.solve(program.model)
         ended = results.termination_condition
