@@ -44,6 +44,7 @@ SOLVERS: dict[str, Entry] = {
     "bisection": Entry("fl_opt.solvers.bisection", "Bisection", structure.Attainable),
     "nested": Entry("fl_opt.solvers.nested", "NestedSearch", structure.Nested),
     "assignment": Entry("fl_opt.solvers.assignment", "Assignment", structure.Matching),
+    "budgeted": Entry("fl_opt.solvers.budgeted", "Budgeted", structure.BudgetedMatching),
     "core": Entry("fl_opt.solvers.core", "Core", structure.Knapsack),
     "prices": Entry("fl_opt.solvers.prices", "TwoPrices", structure.PricedChoice),
     "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),

@@ -205,6 +205,36 @@ class Matching(Protocol[D_co]):
         """The decision that gives row i column[i]; -1 is none."""
 
 
+@dataclass(frozen=True, eq=False)
+class Offers:
+    """Pairs of a matching that may be had at several levels, which share one budget.
+
+    `value` (n, m, l) is what a pair is worth at a level, -inf where it may not be used, off by at
+    most `error`; `weight` (l,) >= 0 is what a level takes of `budget`; at most `most` pairs may be
+    matched.
+    """
+
+    value: Floats
+    error: float
+    weight: Floats
+    budget: float
+    most: int
+
+
+@runtime_checkable
+class BudgetedMatching(Problem[D], Protocol[D]):
+    """Assign rows to columns, each at most once, at levels. Solver: ``budgeted``.
+
+    Proof: dual, and dual + tree where a search closes the rest. The cost is minus the value.
+    """
+
+    def offers(self) -> Offers:
+        """Values and weights of the levels of all pairs."""
+
+    def arrange(self, column: NDArray[np.int_], level: NDArray[np.int_]) -> D:
+        """The decision that gives row i column[i] at level[i]; -1 is none."""
+
+
 @dataclass(frozen=True)
 class Optimum(Generic[D]):
     """A decision in closed form with its bound and the kind of its proof."""
@@ -377,6 +407,7 @@ class PricedChoice(MixedConvex[D], Protocol[D]):
 __all__ = [
     "Attainable",
     "Attempt",
+    "BudgetedMatching",
     "Choice",
     "ClosedForm",
     "Convex",
@@ -392,6 +423,7 @@ __all__ = [
     "MixedConvex",
     "Model",
     "Nested",
+    "Offers",
     "Optimum",
     "Priced",
     "PricedChoice",

@@ -139,6 +139,12 @@ def upper_bound(w: Floats, price: Floats) -> float:
     return (math.fsum(rows) + math.fsum(price)) * (1.0 + 4.0 * EPS)
 
 
+def prices(w: Floats, column: Whole) -> Floats:
+    """Prices (m,) of the columns that prove a matching of largest worth optimal."""
+    i, j = np.nonzero(w > 0.0)
+    return np.clip(_prices(w, i, j, column), 0.0, None)
+
+
 def _match(w: Floats, i: Whole, j: Whole) -> Whole:
     """Matching of largest worth over the pairs (i, j); column of each row, -1 is none."""
     from scipy.sparse import csr_matrix
