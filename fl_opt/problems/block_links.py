@@ -117,22 +117,9 @@ class BlockLinks:
         affordable = energy <= self.energy_j[:, None] * (1.0 + FEASIBLE)
         return np.where(affordable, self.overhead_s[:, None] + self.airtime_s, np.inf)
 
-    def blocks_of(self, decision: Allocation) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
-        """Who takes part, and the block of each device, 0 where it takes no part."""
-        if decision.size != self.network.size:
-            raise InvalidInput("decision.size", decision.size, f"{self.network.size}")
-        on, block = decision.selected, decision.block
-        if block is None:
-            raise InvalidInput("decision.block", None, "the block of each device, -1 is none")
-        wrong = np.flatnonzero(on & ((block < 0) | (block >= self.network.blocks)))
-        if wrong.size:
-            where = f"decision.block[{wrong[0]}]"
-            raise InvalidInput(where, block[wrong[0]], f"0 to {self.network.blocks - 1}")
-        return on, np.where(on, block, 0)
-
     def used(self, decision: Allocation) -> tuple[Floats, Floats]:
         """(K,) delay [s] and energy [J] of a decision by the physics, 0 where not selected."""
-        on, block = self.blocks_of(decision)
+        on, block = self.network.blocks_of(decision)
         network, device = self.network, np.arange(self.network.size)
         density = network.disturbance_w()[device, block] / network.band_hz
         rate = physics.rate_bit_s(
@@ -144,7 +131,7 @@ class BlockLinks:
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
         """The limits of blocks, band, energy and power, by name."""
-        on, block = self.blocks_of(decision)
+        on, block = self.network.blocks_of(decision)
         network = self.network
         served = np.bincount(block[on], minlength=network.blocks)
         excess = {

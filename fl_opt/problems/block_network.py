@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fl_opt import physics
+from fl_opt.allocation import Allocation
 from fl_opt.checks import number, vector
 from fl_opt.errors import InvalidInput
 from fl_opt.network import Network
@@ -169,6 +170,19 @@ class BlockNetwork:
             self.downlink_band_hz, self.downlink_power_w, self.downlink_gain, disturbed
         )
         return physics.airtime_s(self.downlink_bit, rate)
+
+    def blocks_of(self, decision: Allocation) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
+        """Who takes part, and the block of each device, 0 where it takes no part."""
+        if decision.size != self.size:
+            raise InvalidInput("decision.size", decision.size, f"{self.size}")
+        on, block = decision.selected, decision.block
+        if block is None:
+            raise InvalidInput("decision.block", None, "the block of each device, -1 is none")
+        wrong = np.flatnonzero(on & ((block < 0) | (block >= self.blocks)))
+        if wrong.size:
+            where = f"decision.block[{wrong[0]}]"
+            raise InvalidInput(where, block[wrong[0]], f"0 to {self.blocks - 1}")
+        return on, np.where(on, block, 0)
 
     def to_network(self, block: ArrayLike) -> Network:
         """The same devices as a `Network`, interference counted as noise.

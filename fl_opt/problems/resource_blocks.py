@@ -113,7 +113,7 @@ class ResourceBlockAssignment:
 
     def packet_error(self, decision: Allocation) -> Floats:
         """(K,) packet error of each device on its block; 1 where it does not take part."""
-        on, block = self._links.blocks_of(decision)
+        on, block = self.network.blocks_of(decision)
         network = self.network
         device = np.arange(network.size)
         error = physics.packet_error(
