@@ -1,0 +1,77 @@
+"""Small worlds whose chances are known in closed form, for experiments that check a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fl_opt.network import Network
+from fl_opt.units import Floats
+from fl_opt.workload import Workload
+
+POWER_MAX_W = 1.0
+CYCLES_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class Rayleigh:
+    """Devices at equal distance under Rayleigh fading, drawn anew in every round.
+
+    Parameters
+    ----------
+    size
+        Number of devices K.
+    snr_db
+        Mean signal-to-noise ratio of a device at full power over the whole band [dB].
+    band_hz
+        Bandwidth [Hz].
+    """
+
+    size: int
+    snr_db: float
+    band_hz: float = 1e6
+
+    @property
+    def battery_j(self) -> None:
+        """Nobody runs out."""
+
+    @property
+    def data_sizes(self) -> Floats:
+        """(K,) equal holdings; the task deals out what it has [-]."""
+        return np.full(self.size, 1e9)
+
+    @property
+    def positions_m(self) -> Floats:
+        """(K, 2) all at the base station: only fading tells devices apart [m]."""
+        return np.zeros((self.size, 2))
+
+    @property
+    def noise_w(self) -> float:
+        """Noise over the whole band [W]."""
+        return POWER_MAX_W / float(10.0 ** (self.snr_db / 10.0))
+
+    def layout(self, rng: np.random.Generator) -> Rayleigh:
+        """The same in every run."""
+        return self
+
+    def rounds(self, rng: np.random.Generator, workload: Workload) -> Iterator[Network]:
+        """A network of fresh gains of mean 1 for every round."""
+        while True:
+            yield Network(
+                gain=rng.exponential(1.0, self.size),
+                power_max_w=POWER_MAX_W,
+                cpu_min_hz=CYCLES_PER_S,
+                cpu_max_hz=CYCLES_PER_S,
+                capacitance=1e-28,
+                cycles=workload.cycles,
+                upload_bit=workload.upload_bit,
+                samples=workload.samples,
+                band_hz=self.band_hz,
+                noise_w_hz=self.noise_w / self.band_hz,
+            )
+
+    def downlink_s(self, model_bit: float, network: Network) -> float:
+        """The broadcast is not counted."""
+        return 0.0
