@@ -170,7 +170,8 @@ class Items:
 
     `value` (n,), `weight` (n,) >= 0, `capacity`; at most one item of each `group` (n,) may be
     taken, None for a group per item. `weight_low` (n,) is a proven lower bound of the exact weight
-    and serves the bound; `weight` is enough to be feasible.
+    and serves the bound; `weight` is enough to be feasible. `base` is the cost of the empty choice,
+    off by a few roundings at most, `floor` a proven lower bound of the cost of any.
     """
 
     value: Floats
@@ -178,13 +179,15 @@ class Items:
     capacity: float
     weight_low: Floats
     group: NDArray[np.int_] | None = None
+    base: float = 0.0
+    floor: float = -np.inf
 
 
 @runtime_checkable
 class Knapsack(Problem[D], Protocol[D]):
     """Choose items under one capacity. Solver: ``core``. Proof: dual + tree.
 
-    The cost of a choice is minus its value.
+    The cost of a choice is `Items.base` minus its value.
     """
 
     def items(self) -> Items:

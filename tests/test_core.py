@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +37,7 @@ class Bag:
         return chosen
 
     def cost(self, decision: Mask) -> float:
-        return -math.fsum(self.goods.value[decision].tolist())
+        return math.fsum([self.goods.base, *(-self.goods.value[decision]).tolist()])
 
     def excess(self, decision: Mask) -> dict[str, Excess]:
         used = math.fsum(self.goods.weight[decision].tolist())
@@ -185,6 +186,26 @@ def test_any_price_of_taking_part_bounds_its_side(seed: int, each: float, limit:
         on_side = number <= limit if each >= 0.0 else number >= limit
         if on_side and problem.excess(chosen)["capacity"].amount[0] <= 0.0:
             assert -problem.cost(chosen) <= upper
+
+
+@given(st.integers(0, 2**32), st.floats(0.0, 1.0), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_the_gap_is_relative_to_the_cost_above_a_base(
+    seed: int, spare: float, groups: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    value, weight = kinds(rng, 12)
+    group = rng.integers(0, 5, 12) if groups else np.arange(12)
+    best = np.zeros(12)
+    np.maximum.at(best, group, value)
+    goods = bag(value, weight, float(weight.sum()) * rng.random(), group=group.tolist()).goods
+    base = float(best.sum()) * (1.0 + 1e-3 * spare)
+    floor = float(Fraction(base) - sum(map(Fraction, best.tolist()))) - 1e-15 * base
+    solution = pack(Bag(dataclasses.replace(goods, base=base, floor=floor)))
+    least = Fraction(base) - exact(goods, weight)
+    assert Fraction(solution.certificate.bound) <= least
+    found = solution.certificate
+    assert found.cost - found.bound <= 1e-9 * found.cost + 1e-13 * base
 
 
 def test_equal_values_take_the_lightest_first_with_proof() -> None:

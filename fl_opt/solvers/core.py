@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from fl_opt.certificate import Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
+from fl_opt.kernels import EPS
 from fl_opt.solvers.grain import Grain
 from fl_opt.solvers.lists import Changes, Effort, changes_of, search
 from fl_opt.solvers.relaxation import (
@@ -52,7 +53,7 @@ class Core:
     Parameters
     ----------
     gap
-        The search ends when (bound - value)/bound is at most this [-].
+        The search ends when the gap of the certificate is at most this [-].
     width, states
         States that the search keeps at once, and makes in all. They limit memory and time on hard
         instances, where the gap that was certified then exceeds `gap`.
@@ -83,19 +84,21 @@ class Core:
         items = problem.items()
         _check(items)
         effort = Effort(self.width, self.states, until_s)
-        packing = _Packing(options_of(items), self.gap)
+        packing = _Packing(options_of(items), self.gap, items.base)
         packing.run(effort)
         mask = packing.mask(items.value.size)
         if not packing.closed and (items.weight > items.weight_low * (1.0 + _VAGUE)).any():
             # states are compared by the weights of the bound: one that takes an item which only
             # may fit hides another that surely fits
             certain = dataclasses.replace(items, weight_low=items.weight)
-            sure = _Packing(options_of(certain), self.gap)
+            sure = _Packing(options_of(certain), self.gap, items.base)
             sure.run(effort)
             if sure.worth > packing.worth:
                 mask = sure.mask(items.value.size)
         decision = problem.pack(mask)
-        certificate = verify(problem, decision, bound=0.0 - packing.bound, proof="dual + tree")
+        bound = items.base - packing.bound - 8.0 * EPS * abs(items.base)
+        bound = max(bound, items.floor)
+        certificate = verify(problem, decision, bound=bound, proof="dual + tree")
         prices = unpriced(problem, decision)
         return Solution(decision, certificate, prices, "core", time.perf_counter() - began)
 
@@ -107,6 +110,7 @@ def _check(items: Items) -> None:
         if array is not None and array.shape != size:
             raise InvalidInput(f"items.{name}.shape", array.shape, f"{size}, as items.value")
     number("items.capacity", items.capacity)
+    number("items.base", items.base, low=-math.inf)
     if not np.isfinite(items.value).all():
         k = int(np.flatnonzero(~np.isfinite(items.value))[0])
         raise InvalidInput(f"items.value[{k}]", items.value[k], "a finite number")
@@ -121,8 +125,8 @@ def _check(items: Items) -> None:
 class _Packing:
     """The best choice so far and the bound on all others, in units of the options."""
 
-    def __init__(self, options: Options, gap: float) -> None:
-        self.options, self.gap = options, gap
+    def __init__(self, options: Options, gap: float, base: float) -> None:
+        self.options, self.gap, self.base = options, gap, base / options.unit
         self.value, self.chosen = 0.0, np.zeros(0, dtype=np.intp)
         self.upper = math.inf
         self.grain = Grain.of(options.value * options.unit)
@@ -146,12 +150,14 @@ class _Packing:
     @property
     def step(self) -> float:
         """An improvement by less than this does not count."""
-        return max(self.gap * self.value, self.grain.size / self.options.unit * (1.0 - 1e-9))
+        grain = self.grain.size / self.options.unit * (1.0 - 1e-9)
+        return max(self.gap * abs(self.base - self.value), grain)
 
     @property
     def closed(self) -> bool:
         """Whether the gap is small enough."""
-        return self.upper - self.value <= self.gap * self.upper
+        size = max(abs(self.base - self.value), abs(self.base - self.upper))
+        return self.upper - self.value <= self.gap * size
 
     def tighten(self, upper: float) -> None:
         """Take a proven bound, rounded to the grain of the values."""
@@ -194,7 +200,8 @@ class _Packing:
             return
         regret = relaxation.upper - self.value
         changes = changes_of(relaxation, regret - self.step)
-        stop = relaxation.upper - self.upper / (1.0 + self.gap)
+        allowed = self.gap / (1.0 + self.gap) * abs(self.base - self.upper)
+        stop = relaxation.upper - self.upper + allowed
         found = search(relaxation, changes, regret, stop, self.step, effort)
         if found.picked is not None:
             self.offer(_applied(relaxation, changes, found.picked))
