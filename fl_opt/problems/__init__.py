@@ -24,6 +24,8 @@ from fl_opt.problems.local_accuracy import LocalAccuracyTime as LocalAccuracyTim
 from fl_opt.problems.local_steps import LocalSteps as LocalSteps
 from fl_opt.problems.local_steps import StepCount as StepCount
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
+from fl_opt.problems.meta_selection import MetaBlockSelection as MetaBlockSelection
+from fl_opt.problems.meta_selection import MetaSelection as MetaSelection
 from fl_opt.problems.min_block_round_time import MinBlockRoundTime as MinBlockRoundTime
 from fl_opt.problems.min_energy import MinEnergy as MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
