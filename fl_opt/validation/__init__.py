@@ -6,6 +6,7 @@ Importing this loads no torch; loading a ``Task`` does.
 from fl_opt.validation.clock import Measured as Measured
 from fl_opt.validation.clock import claims as claims
 from fl_opt.validation.clock import measure as measure
+from fl_opt.validation.compressed import Compressed as Compressed
 from fl_opt.validation.data import DATASETS as DATASETS
 from fl_opt.validation.fedavg import FedAvg as FedAvg
 from fl_opt.validation.gossip import Gossip as Gossip
