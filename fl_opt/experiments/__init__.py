@@ -14,7 +14,11 @@ from fl_opt.experiments.experiment import Experiment as Experiment
 from fl_opt.experiments.experiment import Results as Results
 from fl_opt.experiments.experiment import Row as Row
 
-NAMES: tuple[str, ...] = ("over-the-air",)
+NAMES: tuple[str, ...] = (
+    "over-the-air",
+    "hierarchical",
+    "decentralised",
+)
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 
 

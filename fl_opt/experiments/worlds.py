@@ -16,6 +16,70 @@ CYCLES_PER_S = 1e9
 
 
 @dataclass(frozen=True)
+class Still:
+    """Devices that are all alike, on channels that stay: time and energy in closed form.
+
+    Parameters
+    ----------
+    size
+        Number of devices K.
+    gain
+        Channel power gain [-].
+    power_max_w
+        Transmit power [W].
+    noise_w_hz
+        Noise density [W/Hz].
+    band_hz
+        Bandwidth for each device [Hz].
+    """
+
+    size: int
+    gain: float
+    power_max_w: float
+    noise_w_hz: float
+    band_hz: float
+
+    @property
+    def battery_j(self) -> None:
+        """Nobody runs out."""
+
+    @property
+    def data_sizes(self) -> Floats:
+        """(K,) equal holdings; the task deals out what it has [-]."""
+        return np.full(self.size, 1e9)
+
+    @property
+    def positions_m(self) -> Floats:
+        """(K, 2) all at the base station [m]."""
+        return np.zeros((self.size, 2))
+
+    def layout(self, rng: np.random.Generator) -> Still:
+        """The same in every run."""
+        return self
+
+    def rounds(self, rng: np.random.Generator, workload: Workload) -> Iterator[Network]:
+        """The same network in every round."""
+        network = Network(
+            gain=np.full(self.size, self.gain),
+            power_max_w=self.power_max_w,
+            cpu_min_hz=CYCLES_PER_S,
+            cpu_max_hz=CYCLES_PER_S,
+            capacitance=1e-28,
+            cycles=workload.cycles,
+            upload_bit=workload.upload_bit,
+            samples=workload.samples,
+            band_hz=self.size * self.band_hz,
+            noise_w_hz=self.noise_w_hz,
+        )
+        while True:
+            yield network
+
+    def downlink_s(self, model_bit: float, network: Network) -> float:
+        """The broadcast is not counted."""
+        return 0.0
+
+
+@dataclass(frozen=True)
 class Rayleigh:
     """Devices at equal distance under Rayleigh fading, drawn anew in every round.
 
