@@ -15,12 +15,15 @@ from pathlib import Path
 import fl_opt
 from fl_opt.comparison.workers import spread
 from fl_opt.errors import InvalidInput
+from fl_opt.experiments import NAMES
 from fl_opt.experiments.experiment import Cell, Data, Experiment, Results, Row
 from fl_opt.experiments.store import Kept, Store
 from fl_opt.validation.data import available
 
-_NOT_RUN = ("cli", "report", "experiments", "testing")
+_NOT_RUN = ("cli", "report", "testing")
 """Rooms that no result of a run hangs on."""
+_MACHINERY = ("__init__", "experiment", "page", "record", "runner", "store")
+"""Modules of this room that none does."""
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "cvxpy", "highspy")
 
 
@@ -90,24 +93,25 @@ def settled(experiment: Experiment, dataset: str | None = None) -> Experiment:
 
 def fingerprint(experiment: Experiment) -> str:
     """Of all that a run hangs on: settings, this package's code, versions of the libraries."""
-    module = experiment.name.replace("-", "_")
-    own = Path(__file__).with_name(f"{module}.py")
     versions = [fl_opt.__version__, *(_version(name) for name in _LIBRARIES)]
-    told = json.dumps([dataclasses.asdict(experiment), versions, _code()], sort_keys=True)
+    told = json.dumps([dataclasses.asdict(experiment), versions], sort_keys=True)
     digest = hashlib.sha256(told.encode())
-    if own.is_file():
-        digest.update(own.read_bytes())
+    for path in _code(experiment.name):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-@functools.cache
-def _code() -> str:
+def _code(name: str) -> list[Path]:
+    """Files that the runs of an experiment may hang on: all but other experiments and pages."""
     root = Path(fl_opt.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] not in _NOT_RUN:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    others = {other.replace("-", "_") for other in NAMES if other != name}
+    skipped = [root / room for room in _NOT_RUN]
+    skipped += [root / "experiments" / f"{module}.py" for module in {*_MACHINERY, *others}]
+    return [
+        path
+        for path in sorted(root.rglob("*.py"))
+        if not any(path == skip or skip in path.parents for skip in skipped)
+    ]
 
 
 def _version(name: str) -> str:
