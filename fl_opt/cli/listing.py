@@ -8,13 +8,14 @@ import click
 
 from fl_opt.catalogue import formulations, methods, rules, scenarios, solvers_of, summary
 from fl_opt.cli.shell import AS_JSON, print_json
+from fl_opt.experiments import NAMES, load
 from fl_opt.solving import SOLVERS
 
 
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help=AS_JSON)
 def list_all(as_json: bool) -> None:
-    """List problems with their solvers, policies, training methods and scenarios."""
+    """List problems with their solvers, policies, training methods, scenarios, experiments."""
     found: dict[str, dict[str, Any]] = {
         "problems": {
             name: {"about": summary(kind), "solvers": solvers_of(kind)}
@@ -27,6 +28,7 @@ def list_all(as_json: bool) -> None:
         "policies": {name: {"about": summary(kind)} for name, kind in sorted(rules().items())},
         "methods": {name: {"about": summary(kind)} for name, kind in sorted(methods().items())},
         "scenarios": {name: {"about": about} for name, about in scenarios().items()},
+        "experiments": {name: {"about": summary(type(load(name)))} for name in NAMES},
     }
     if as_json:
         print_json(found)

@@ -102,7 +102,7 @@ def _plain(value: float, unit: str) -> str:
 class Experiment(ABC):
     """Base of all experiments: a frozen record whose fields are its settings.
 
-    The docstring of a subclass is its text on the page: a title in the first line, then
+    The docstring of its module is its text on the page: a title in the first line, then
     paragraphs. Runs are kept by the fields: other settings, other runs.
 
     Parameters

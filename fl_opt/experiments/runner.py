@@ -22,7 +22,7 @@ from fl_opt.validation.data import available
 
 _NOT_RUN = ("cli", "report", "testing")
 """Rooms that no result of a run hangs on."""
-_MACHINERY = ("__init__", "experiment", "page", "record", "runner", "store")
+_MACHINERY = ("__init__", "experiment", "page", "record", "runner", "store", "tables")
 """Modules of this room that none does."""
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "cvxpy", "highspy")
 
