@@ -17,7 +17,8 @@ from benchmarks._timing import in_turns
 from fl_opt import Allocation, FedAvg, Outcome
 from fl_opt.validation.data import Dataset, Partition
 from fl_opt.validation.federation import Federation
-from fl_opt.validation.models import Model, build, threads
+from fl_opt.validation.model import Model
+from fl_opt.validation.models import build, threads
 
 TITLE = "Training"
 ABOUT = """

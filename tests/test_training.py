@@ -14,10 +14,14 @@ from still_world import network
 from torch import Tensor, nn
 
 from fl_opt import Allocation, FedAvg, InvalidInput, Outcome, Task
-from fl_opt.validation import models
-from fl_opt.validation.fedavg import State, rounded
+from fl_opt.validation import perceptron
+from fl_opt.validation.convolutional import Convolutional
+from fl_opt.validation.fedavg import rounded
 from fl_opt.validation.federation import Federation
-from fl_opt.validation.models import Batches, Convolutional, Model, Perceptron, build, threads
+from fl_opt.validation.global_model import State
+from fl_opt.validation.model import Batches, Model
+from fl_opt.validation.models import build, threads
+from fl_opt.validation.perceptron import Perceptron
 
 MODELS: list[Model] = [
     Perceptron((9, 4)),
@@ -164,7 +168,7 @@ def test_groups_that_fit_the_cache_change_nothing(monkeypatch: pytest.MonkeyPatc
     start, x, y, batches = problem(model, 7, 3, 4, 11, torch.float64)
     whole, loss = model.train(start, x, y, batches, 0.3)
     for devices in (1, 3):
-        monkeypatch.setattr(models, "GROUP_BYTES", devices * model.parameters * 8)
+        monkeypatch.setattr(perceptron, "GROUP_BYTES", devices * model.parameters * 8)
         trained, losses = model.train(start, x, y, batches, 0.3)
         torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(losses, loss, rtol=1e-12, atol=1e-14)

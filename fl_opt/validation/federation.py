@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fl_opt.errors import InvalidInput
 from fl_opt.units import Floats
 from fl_opt.validation.data import Dataset, Ints, Partition
-from fl_opt.validation.models import Batches, Model
+from fl_opt.validation.model import Batches, Model
 
 PROBE = 2000
 """Training samples, drawn once per run, on which the loss is evaluated."""
@@ -103,7 +104,12 @@ class Federation:
         return np.concatenate([[0], np.cumsum(self.held)[:-1]])
 
     def batches(
-        self, devices: Ints, steps: Ints, batch: int | None, rng: np.random.Generator
+        self,
+        devices: Ints,
+        steps: Ints,
+        batch: int | None,
+        rng: np.random.Generator,
+        targets: Tensor | None = None,
     ) -> Batches:
         """Batches of some devices for local training.
 
@@ -118,6 +124,8 @@ class Federation:
         rng
             The same numbers are drawn whoever trains, so that two runs that select different
             devices still give a device the same batches in the same round.
+        targets
+            (n, classes, classes) answers wanted by label, see ``Batches``.
         """
         most = int(steps.max(initial=1))
         held, first = self.held[devices, None, None], self._first[devices, None, None]
@@ -133,7 +141,13 @@ class Federation:
         return Batches(
             torch.from_numpy(first + rows),
             torch.from_numpy((weight * working).astype(np.float32)).to(self.x.dtype),
+            targets,
         )
+
+    def everything(self, devices: Ints) -> Batches:
+        """One step of some devices (n,) on all their samples."""
+        once = np.ones(len(devices), dtype=np.int64)
+        return self.batches(devices, once, None, np.random.default_rng(0))  # nothing is drawn
 
     def score(self, weights: Tensor) -> Score:
         """Accuracy on the test set and loss on the training probe of one model (P,).
@@ -151,3 +165,41 @@ class Federation:
             self.model.logits(weights, self.x[self.probe]).double(), self.y[self.probe]
         )
         return Score(float(np.average(right, weights=devices)), float(loss))
+
+    @cached_property
+    def mix(self) -> Floats:
+        """(K, classes) part of each class of images among the samples of each device [-]."""
+        owner = np.repeat(np.arange(self.size), self.held)
+        image = (self.y.numpy() - self.shift[owner]) % self.classes
+        counts = np.bincount(owner * self.classes + image, minlength=self.size * self.classes)
+        return counts.reshape(self.size, self.classes) / self.held[:, None]
+
+    def own_accuracy(self, models: Tensor) -> Floats:
+        """(K,) accuracy of a model for each device, on test images as that device meets them.
+
+        `models` is (K, P), or (P,) for one model on all. A device is asked for its own labels, of
+        the classes that it holds, each class with the weight that it has among its own samples.
+        """
+        label = self.test_y.numpy()
+        accuracy = np.empty(self.size)
+        for k, model in enumerate(models.expand(self.size, -1)):
+            asked = np.flatnonzero(self.mix[k, label] > 0.0)
+            if not asked.size:
+                raise InvalidInput(
+                    "test_samples", len(label), f"some of a class that device {k} holds"
+                )
+            rows = torch.from_numpy(asked)
+            answer = self.model.logits(model, self.test_x[rows]).argmax(1).numpy()
+            right = answer == (label[asked] + self.shift[k]) % self.classes
+            often = np.bincount(label[asked], minlength=self.classes)[label[asked]]
+            accuracy[k] = np.average(right, weights=self.mix[k, label[asked]] / often)
+        return accuracy
+
+    def own_score(self, models: Tensor) -> Score:
+        """Mean over the devices of the accuracy of their own models (K, P), and of their losses.
+
+        The loss of a device is that on all its own training samples.
+        """
+        everything = self.everything(np.arange(self.size))
+        _, losses = self.model.gradient(models, self.x, self.y, everything)
+        return Score(float(self.own_accuracy(models).mean()), float(losses.double().mean()))

@@ -100,15 +100,17 @@ class LocalDescent:
         devices: Ints,
         allocation: Allocation,
         rng: np.random.Generator,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Updates (n, P) of some devices (n,) from `weights`, and their mean losses (n,).
 
-        `weights` is one model (P,), or one for each device (n, P).
+        `weights` is one model (P,), or one for each device (n, P); `targets` (n, classes, classes)
+        as in ``Batches``.
         """
         steps = np.full(federation.size, self.local_steps)
         if allocation.local_steps is not None:
             steps = allocation.local_steps
-        batches = federation.batches(devices, steps[devices], self.batch, rng)
+        batches = federation.batches(devices, steps[devices], self.batch, rng, targets)
         trained, loss = federation.model.train(
             weights, federation.x, federation.y, batches, self.rate
         )
