@@ -289,6 +289,21 @@ def test_large_groups_are_no_burden(kind: str) -> None:
     assert solution.certificate.gap <= 1e-3
 
 
+@pytest.mark.parametrize("size", [300, 1000, 10_000])
+def test_levels_that_differ_tenfold_in_weight_are_settled(size: int) -> None:
+    """Levels of a class are nearly in proportion: of most, the least loss is that of a feather."""
+    rng = np.random.default_rng(size)
+    kept = 10.0 ** np.arange(-5.0, 1.0)
+    error = rng.lognormal(0.0, 1.5, (size, 1)) * (1.0 - kept)
+    weight = rng.lognormal(0.0, 1.5, (size, 1)) * kept * (1.0 + 0.3 * kept)
+    value, more = error[:, :1] - error[:, 1:], weight[:, 1:] - weight[:, :1]
+    group = np.repeat(np.arange(size), 5).tolist()
+    goods = bag(value.ravel(), more.ravel(), 0.3 * float(weight[:, -1].sum()), group=group).goods
+    base = math.fsum(error[:, 0].tolist())
+    solution = pack(Bag(dataclasses.replace(goods, base=base)))
+    assert solution.certificate.gap <= 2e-9
+
+
 def test_a_lighter_item_that_may_not_fit_hides_no_other() -> None:
     problem = bag([2.0, 1.0], [np.inf, 1.0], 1.0, low=[0.5, 1.0], group=[0, 0])
     solution = pack(problem)

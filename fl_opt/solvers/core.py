@@ -42,6 +42,8 @@ from fl_opt.structure import Items, Knapsack
 
 D = TypeVar("D")
 
+_FILLS = 16
+_WORTH_ANOTHER = 0.7
 _VAGUE = 1e-9
 """Relative uncertainty of a weight from which on it may hide a choice that is sure to fit."""
 
@@ -193,33 +195,43 @@ class _Packing:
     def explore(self, relaxation: Relaxation, effort: Effort, elsewhere: float) -> None:
         """Search near a relaxation; nothing outside of it is worth more than `elsewhere`."""
         if relaxation.full_slack >= 0.0:
-            base = _with_one_more(relaxation)
+            base = _filled(relaxation)
             self.offer(base[base >= 0])
         self.tighten(max(relaxation.upper, elsewhere))
-        if self.closed:
-            return
-        regret = relaxation.upper - self.value
-        changes = changes_of(relaxation, regret - self.step)
-        allowed = self.gap / (1.0 + self.gap) * abs(self.base - self.upper)
-        stop = relaxation.upper - self.upper + allowed
-        found = search(relaxation, changes, regret, stop, self.step, effort)
-        if found.picked is not None:
-            self.offer(_applied(relaxation, changes, found.picked))
-        closest = min(found.open, changes.beyond)
-        self.tighten(max(relaxation.upper - closest, self.value, elsewhere))
+        states, regret = effort.states, math.inf
+        # a search that was cut short, but improved the choice, is worth another with a smaller core
+        while not self.closed and relaxation.upper - self.value < _WORTH_ANOTHER * regret:
+            regret = relaxation.upper - self.value
+            changes = changes_of(relaxation, regret - self.step)
+            allowed = self.gap / (1.0 + self.gap) * abs(self.base - self.upper)
+            stop = relaxation.upper - self.upper + allowed
+            left = dataclasses.replace(effort, states=states)
+            found = search(relaxation, changes, regret, stop, self.step, left)
+            if found.picked is not None:
+                self.offer(_applied(relaxation, changes, found.picked))
+            closest = min(found.open, changes.beyond)
+            self.tighten(max(relaxation.upper - closest, self.value, elsewhere))
+            states -= found.made
 
 
-def _with_one_more(relaxation: Relaxation) -> Index:
-    """The base and, in the capacity that it leaves, the one option of most value that fits."""
-    options, base = relaxation.options, relaxation.base
-    free = np.flatnonzero(base[options.owner] < 0)
-    fits = free[options.full[free] <= relaxation.full_slack]
-    if not fits.size:
-        return base
-    best = fits[np.argmax(options.value[fits])]
-    grown = base.copy()
-    grown[options.owner[best]] = best
-    return grown
+def _filled(relaxation: Relaxation) -> Index:
+    """The base and, in the capacity that it leaves, what adds most value, step by step."""
+    options, base, slack = relaxation.options, relaxation.base.copy(), relaxation.full_slack
+    owner = options.owner
+    # a single option that is taken cannot be upgraded
+    rest = np.flatnonzero(base < 0) if options.single else np.arange(owner.size)
+    for _ in range(_FILLS):
+        held = base[owner[rest]]
+        value = options.value[rest] - np.where(held >= 0, options.value[held], 0.0)
+        weight = options.full[rest] - np.where(held >= 0, options.full[held], 0.0)
+        fits = np.flatnonzero((weight <= slack) & (value > 0.0))
+        if not fits.size:
+            break
+        best = fits[np.argmax(value[fits])]
+        base[owner[rest[best]]] = rest[best]
+        slack -= float(weight[best])
+        rest = rest[fits]
+    return base
 
 
 def _applied(relaxation: Relaxation, changes: Changes, picked: list[int]) -> Index:

@@ -1,12 +1,15 @@
 """Search of the core of a knapsack by lists of states, exact up to rounding that is allowed for.
 
 A state is what some of the classes leave when the others stay at the base of a relaxation: its
-slack of capacity and what it has lost to the bound. Classes are decided one after another, those
-that lose least first. A state is dropped when another leaves no less capacity at no less value,
-or when a bound shows that nothing better than the best answer follows from it. This is dynamic
-programming with bounds after Pisinger, "A minimal algorithm for the 0-1 knapsack problem",
-Operations Research 45, 1997; here on arrays, with losses instead of values, so that what is
-compared are small numbers with all their digits.
+slack of capacity and what it has lost to the bound. Classes are decided one after another: single
+options from the least loss on; where classes have several, from the least loss per weight moved
+on, since many options lose little because they move next to nothing. A state is dropped when
+another leaves no less capacity at no less value, or when a bound shows that nothing better than
+the best answer follows from it. This is dynamic programming with bounds after Pisinger, "A minimal
+algorithm for the 0-1 knapsack problem", Operations Research 45, 1997, and "A minimal algorithm for
+the multiple-choice knapsack problem", European Journal of Operational Research 83, 1995; here on
+arrays, with losses instead of values, so that what is compared are small numbers with all their
+digits.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from fl_opt.units import Floats
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Options other than the base, (c,), ordered by class, the class that loses least first.
+    """Options other than the base, (c,), ordered by class.
 
     `owner` and `option` (-1 for none) say what changes; `loss` is what the change loses to the
     bound, `weight`, `full` and `value` what it adds. `first` is where each class begins, with the
@@ -78,8 +81,11 @@ def changes_of(relaxation: Relaxation, limit: float) -> Changes:
         near = loss < limit
         beyond = float(loss.min(where=~near, initial=np.inf))
         keep = np.flatnonzero(near)
-        target = np.where(option[keep] >= 0, option[keep], base[owner[keep]])
-        keep = keep[_order(loss[keep], options.weight[target], relaxation.edge)]
+        before, after = base[owner[keep]], option[keep]
+        moved = np.where(after >= 0, options.weight[after], 0.0)
+        moved -= np.where(before >= 0, options.weight[before], 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keep = keep[np.argsort(loss[keep] / np.abs(moved), kind="stable")]
         _, at, which = np.unique(owner[keep], return_index=True, return_inverse=True)
         keep = keep[np.argsort(at[which], kind="stable")]
         owner, option, loss = owner[keep], option[keep], loss[keep]
@@ -108,11 +114,13 @@ class Found:
 
     `picked` are the changes of the best choice, None where the base was not improved; `regret` is
     what that choice falls short of the bound, and `open` what any other choice does at least.
+    `made` is how many states were made.
     """
 
     picked: list[int] | None
     regret: float
     open: float
+    made: int
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,14 @@ def _later(changes: Changes, direction: float, most: float) -> Floats:
     least = np.minimum.reduceat(rate, changes.first[:-1])
     after = np.append(np.minimum.accumulate(least[::-1])[::-1][1:], np.inf)
     return np.asarray(np.minimum(after, most))
+
+
+def _least_losses(changes: Changes) -> tuple[list[float], list[float]]:
+    """Least loss of the changes of each class, and of it and all classes after it."""
+    if not changes.loss.size:
+        return [], []
+    own = np.minimum.reduceat(changes.loss, changes.first[:-1])
+    return own.tolist(), np.minimum.accumulate(own[::-1])[::-1].tolist()
 
 
 def _branch(states: Floats, moves: Floats) -> Floats:
@@ -180,11 +196,14 @@ def search(
     bound = np.zeros(1)
     dropped, made, decided = np.inf, 0, True
     noise = FIT * relaxation.options.capacity
+    own, later = _least_losses(changes)
     for at, (low, high) in enumerate(pairwise(changes.first.tolist())):
-        least = float(changes.loss[low])
-        if least >= regret - step:
-            dropped = min(dropped, least)
+        if later[at] >= regret - step:
+            dropped = min(dropped, later[at])
             break
+        if own[at] >= regret - step:
+            dropped = min(dropped, own[at])
+            continue
         old = slack.size
         spent = made + old * (high - low) > effort.states
         if regret <= stop or spent or time.perf_counter() > effort.until_s:
@@ -198,7 +217,7 @@ def search(
         candidate = int(np.argmin(np.where(full >= 0.0, short, np.inf)))
         if full[candidate] >= 0.0 and short[candidate] < regret:
             regret = float(short[candidate])
-            winner = (at, candidate % old, low + candidate // old - 1)
+            winner = (len(history), candidate % old, low + candidate // old - 1)
         bound = lost + _rest(slack, noise, fill[at], free[at])
         keep = np.flatnonzero(bound < regret - step)
         if keep.size < bound.size:
@@ -238,4 +257,4 @@ def search(
         dropped = min(dropped, float(bound.min()))
     picked = None if winner is None else _trace(history, *winner)
     rounding = 8.0 * (relaxation.price * noise + len(history) * relaxation.error)
-    return Found(picked, regret, dropped - rounding)
+    return Found(picked, regret, dropped - rounding, made)
