@@ -15,6 +15,7 @@ from fl_opt.experiments.experiment import Results as Results
 from fl_opt.experiments.experiment import Row as Row
 
 NAMES: tuple[str, ...] = (
+    "compression",
     "over-the-air",
     "hierarchical",
     "decentralised",
