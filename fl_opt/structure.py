@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.certificate import Excess, Problem, Proof, Solution
+from fl_opt.errors import Infeasible
 from fl_opt.units import Floats
 
 if TYPE_CHECKING:
@@ -142,13 +143,14 @@ class Line:
 class Nested(Problem[Any], Protocol):
     """Convex in one number x > 0 on top of a problem that is easy once x is fixed.
 
-    Solver: ``nested``. Proof: dual. The larger x, the easier the inner problem is to meet.
+    Solver: ``nested``. Proof: dual. The larger x, the easier the inner problem is to meet; where
+    that is not so, see `Premised`.
     """
 
     def span(self) -> tuple[float, float]:
         """An x below which nothing is feasible, proven, and a larger one to try first."""
 
-    def inner(self, x: float) -> Priced[Any]:
+    def inner(self, x: float) -> Priced[Any] | Attainable[Any]:
         """The problem at x; its decision is the whole's."""
 
     def refuted(self, x: float) -> bool:
@@ -162,6 +164,24 @@ class Nested(Problem[Any], Protocol):
 
     def prices(self, x: float, solution: Solution[Any]) -> Mapping[str, float | Floats | None]:
         """Shadow prices at the optimum."""
+
+
+@runtime_checkable
+class Premised(Nested, Protocol):
+    """A nested problem that is feasible at x where another costs at most `limit` there.
+
+    Solver: ``nested``, which solves the premise first.
+    """
+
+    @property
+    def limit(self) -> float: ...
+
+    @property
+    def premise(self) -> Nested:
+        """The other problem; it is feasible wherever x is not below its span."""
+
+    def refusal(self, least: Solution[Any]) -> Infeasible:
+        """Why nothing is feasible; `least` is the optimum of the premise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -428,6 +448,7 @@ __all__ = [
     "Nested",
     "Offers",
     "Optimum",
+    "Premised",
     "Priced",
     "PricedChoice",
     "Program",
