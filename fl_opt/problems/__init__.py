@@ -35,7 +35,7 @@ from fl_opt.problems.multi_cell_power import MultiCellPower as MultiCellPower
 from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFading
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
 from fl_opt.problems.over_the_air_selection import OverTheAirSelection as OverTheAirSelection
-from fl_opt.problems.private_power import PrivateAlignment as PrivateAlignment
+from fl_opt.problems.private_alignment import PrivateAlignment as PrivateAlignment
 from fl_opt.problems.private_power import PrivatePower as PrivatePower
 from fl_opt.problems.residence_scheduling import ResidenceScheduling as ResidenceScheduling
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
