@@ -33,7 +33,7 @@ SIZE = 9
 
 
 def federation() -> Any:
-    return TASK.load(np.random.default_rng(0), np.ones(SIZE))
+    return TASK.load(np.random.default_rng(0), np.full(SIZE, 40.0))
 
 
 def apart(state: Crowd) -> float:

@@ -25,7 +25,7 @@ _WORLD = (
         "--partition",
         default="iid",
         show_default=True,
-        help="iid, dirichlet:ALPHA, shards:C, rotated:G.",
+        help="iid, dirichlet:ALPHA, shards:C, rotated:G, scarce:C.",
     ),
     click.option("--method", default="FedAvg", show_default=True, metavar="NAME:KEY=VALUE..."),
     click.option("--rounds", default=30, show_default=True, help="Rounds of each run."),

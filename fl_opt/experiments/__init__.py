@@ -19,6 +19,7 @@ NAMES: tuple[str, ...] = (
     "over-the-air",
     "hierarchical",
     "decentralised",
+    "distillation",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 

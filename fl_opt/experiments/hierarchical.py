@@ -70,7 +70,8 @@ class Hierarchical(Experiment):
     def run(self, cell: Cell) -> Data:
         """Train one pair of periods."""
         task = Task(self.dataset, "mlp", "shards:2", samples=self.samples, cycles_per_operation=1.0)
-        federation = task.load(self._deal(cell.seed), np.ones(self.devices))
+        world = Still(self.devices, GAIN, POWER_W, NOISE_W_HZ, BAND_HZ)
+        federation = task.load(self._deal(cell.seed), world.data_sizes)
         # a step of 20 samples takes what it takes in the source
         scale = STEP_CYCLES / (20.0 * federation.cycles_per_sample)
         task = dataclasses.replace(task, cycles_per_operation=scale)
@@ -91,7 +92,6 @@ class Hierarchical(Experiment):
                 cloud_s=10.0 * airtime,
             )
             rounds = self.averages * period
-        world = Still(self.devices, GAIN, POWER_W, NOISE_W_HZ, BAND_HZ)
         trace = simulate(world, Arm(Everyone(), method), task, rounds, cell.seed)
         accuracy = trace.accuracy[period - 1 :: period]
         reached = np.flatnonzero(accuracy >= self.target)

@@ -138,7 +138,9 @@ class OverTheAirExperiment(Experiment):
         from fl_opt.validation.over_the_air import superpose
 
         rng = np.random.default_rng(seed)
-        federation = self._task.load(np.random.default_rng(seed), np.ones(self.devices))
+        federation = self._task.load(
+            np.random.default_rng(seed), Rayleigh(self.devices, 10.0).data_sizes
+        )
         method, world = self._fedavg, Rayleigh(self.devices, 10.0)
         everyone = np.arange(self.devices)
         state = method.start(federation, rng)
@@ -166,7 +168,9 @@ class OverTheAirExperiment(Experiment):
 
     def _latency(self, seed: int) -> Data:
         """Airtime of the best digital bandwidths over that of one superposed upload."""
-        federation = self._task.load(np.random.default_rng(seed), np.ones(self.devices))
+        federation = self._task.load(
+            np.random.default_rng(seed), Rayleigh(self.devices, 10.0).data_sizes
+        )
         bits = 32.0 * federation.model.parameters
         ratio = []
         for size in SIZES:

@@ -8,6 +8,7 @@ from fl_opt.validation.clock import claims as claims
 from fl_opt.validation.clock import measure as measure
 from fl_opt.validation.compressed import Compressed as Compressed
 from fl_opt.validation.data import DATASETS as DATASETS
+from fl_opt.validation.distillation import Distillation as Distillation
 from fl_opt.validation.fedavg import FedAvg as FedAvg
 from fl_opt.validation.gossip import Gossip as Gossip
 from fl_opt.validation.hierarchical import HierFAVG as HierFAVG

@@ -24,6 +24,10 @@ Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 
+SCARCE = 5
+"""Samples that a device keeps of a class that is scarce with it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Grey images with labels, in their stored form.
@@ -295,12 +299,25 @@ def _shards(
     return Partition(tuple(np.concatenate(part) for part in parts), np.zeros(counts.size, np.int64))
 
 
+def _scarce(
+    labels: Ints, counts: Ints, value: float, classes: int, rng: np.random.Generator
+) -> Partition:
+    plain = _iid(labels, counts, value, classes, rng)
+    parts = []
+    for part in plain.parts:
+        rare = rng.permutation(classes)[: int(value)]
+        kept = [part[labels[part] == c][: SCARCE if c in rare else None] for c in range(classes)]
+        parts.append(np.concatenate(kept))
+    return Partition(tuple(parts), plain.shift)
+
+
 _Split = Callable[[Ints, Ints, float, int, np.random.Generator], Partition]
 PARTITIONS: dict[str, tuple[_Split, str]] = {
     "iid": (_iid, ""),
     "dirichlet": (_dirichlet, "alpha"),
     "shards": (_shards, "classes"),
     "rotated": (_rotated, "groups"),
+    "scarce": (_scarce, "classes"),
 }
 """Ways to split by name, and what the number after the colon means."""
 
@@ -323,6 +340,8 @@ def partition(
         AISTATS 2017, arXiv 1602.05629); where a class runs out its devices get less.
         "rotated:G": iid images, but the labels of group g of G are turned by g/G of the classes:
         same images, another answer (conditional shift).
+        "scarce:C": iid, but of C classes, drawn for each device, it keeps at most ``SCARCE``
+        samples (Jeong et al. 2018, arXiv 1811.11479).
     classes
         Number of classes.
 

@@ -29,7 +29,7 @@ class Task:
     model
         "softmax", "mlp" (one hidden layer) or "cnn" (two convolutions).
     partition
-        "iid", "dirichlet:ALPHA", "shards:C" or "rotated:G"; see
+        "iid", "dirichlet:ALPHA", "shards:C", "rotated:G" or "scarce:C"; see
         ``fl_opt.validation.data.partition``.
     devices
         Number of devices K; None: as many as the scenario has.
