@@ -4,6 +4,8 @@ from fl_opt.problems.accuracy_plan import AccuracyPlan as AccuracyPlan
 from fl_opt.problems.antennas import Antennas as Antennas
 from fl_opt.problems.async_tiers import AsyncTiers as AsyncTiers
 from fl_opt.problems.async_tiers import Tiers as Tiers
+from fl_opt.problems.band_choice import BandChoice as BandChoice
+from fl_opt.problems.band_selection import BandSelection as BandSelection
 from fl_opt.problems.bit_allocation import BitAllocation as BitAllocation
 from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocation
 from fl_opt.problems.bit_depths import BitDepths as BitDepths

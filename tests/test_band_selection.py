@@ -1,0 +1,242 @@
+"""Two bands: all assignments, a mixed-integer model, prices that never lie, laws, corners."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joint_cells import cell
+
+import fl_opt
+from fl_opt import BandChoice, BandSelection, InvalidInput, MaxParticipation, Network
+from fl_opt.problems.uplink import Uplink
+
+
+def instance(seed: int, size: int) -> BandSelection:
+    """Both bands hold a tenth to four tenths of what all would use; chains cost some energy."""
+    rng = np.random.default_rng((seed, size))
+    low, deadline = cell(rng, size), 10.0 ** rng.uniform(-0.3, 0.7, size)
+    high = low.replace(gain=low.gain * 10.0 ** rng.uniform(-2.0, 1.0, size))
+    bands = []
+    for network in (low, high):
+        least = Uplink(network, deadline).least_hz
+        needed = float(least[np.isfinite(least)].sum()) or 1.0
+        bands.append(network.replace(band_hz=needed * rng.uniform(0.1, 0.4)))
+    return BandSelection(
+        *bands,
+        deadline,
+        blockage_sub6=rng.uniform(0.0, 0.1, size),
+        blockage_mmwave=rng.uniform(0.0, 0.6, size),
+        chain_mmwave_j=rng.uniform(0.0, 0.02, size),
+    )
+
+
+def pair(size: int, **changes: Any) -> tuple[Network, Network]:
+    fields: dict[str, Any] = {
+        "gain": np.full(size, 1e-10),
+        "power_max_w": 0.2,
+        "cpu_min_hz": 1e8,
+        "cpu_max_hz": 2e9,
+        "capacitance": 1e-28,
+        "cycles": 2e8,
+        "upload_bit": 3e5,
+        "samples": 500.0,
+        "band_hz": 1e6,
+    }
+    network = Network(**(fields | changes))
+    return network, network.replace(gain=0.1 * network.gain, band_hz=1e7)
+
+
+def worth(problem: BandSelection) -> Any:
+    samples = problem.sub6.samples
+    return np.array(
+        [
+            samples * (1.0 - np.asarray(problem.blockage_sub6)),
+            samples * (1.0 - np.asarray(problem.blockage_mmwave)),
+        ]
+    )
+
+
+# independent methods agree
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_all_assignments_lie_between_decision_and_bound(seed: int, size: int) -> None:
+    problem = instance(seed, size)
+    ours, every = fl_opt.solve(problem), fl_opt.solve(problem, "enumerate").certificate
+    assert ours.solver == "search"
+    assert ours.certificate.feasible
+    assert every.feasible
+    assert every.gap <= 1e-12
+    assert ours.certificate.bound <= every.cost <= ours.certificate.cost
+    assert ours.certificate.cost - ours.certificate.bound <= 2.0 * worth(problem).max()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mixed_integer_model_finds_what_all_assignments_find(seed: int) -> None:
+    problem = instance(seed, 6)
+    tree, every = (fl_opt.solve(problem, name).certificate for name in ("mip", "enumerate"))
+    assert tree.feasible
+    assert tree.cost == pytest.approx(every.cost, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_search_stays_near_the_tree(seed: int) -> None:
+    problem = instance(seed, 30)
+    ours = fl_opt.solve(problem).certificate
+    tree = fl_opt.solve(problem, "mip", time_limit_s=20.0).certificate
+    assert ours.bound <= tree.cost
+    assert ours.cost <= 0.95 * tree.cost
+
+
+# the proof
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.floats(-4.0, 3.0), st.floats(-4.0, 3.0))
+def test_no_prices_give_a_false_bound(seed: int, one: float, two: float) -> None:
+    problem = instance(seed, 5)
+    best = -fl_opt.solve(problem, "enumerate").certificate.cost
+    unit = worth(problem).max() / np.array([problem.sub6.band_hz, problem.mmwave.band_hz])
+    assert problem.upper(unit * 10.0 ** np.array([one, two])) >= best
+    assert problem.upper(np.zeros(2)) >= best
+
+
+def test_the_prices_are_nearly_the_best_and_the_gap_falls_with_the_number() -> None:
+    for seed in range(3):
+        problem = instance(seed, 100)
+        rng = np.random.default_rng(seed)
+        at_best = problem.upper(problem.price)
+        for _ in range(30):
+            other = problem.price * 10.0 ** rng.uniform(-0.3, 0.3, 2)
+            assert at_best <= problem.upper(other) * (1.0 + 1e-6)
+    assert fl_opt.solve(instance(0, 2000)).certificate.gap <= 1e-3
+
+
+# shape, laws, closed forms
+
+
+def test_a_band_of_nothing_leaves_max_participation_in_the_other() -> None:
+    for seed in range(4):
+        problem = instance(seed, 12)
+        problem = dataclasses.replace(
+            problem, mmwave=problem.mmwave.replace(gain=0.0, upload_bit=problem.sub6.upload_bit)
+        )
+        sends = problem.sub6.upload_bit > 0.0
+        if not sends.all():
+            continue
+        known = MaxParticipation(problem.sub6, problem.deadline_s, worth(problem)[0])
+        best = fl_opt.solve(known).certificate.cost
+        assert fl_opt.solve(problem, "mip").certificate.cost == pytest.approx(best, rel=1e-9)
+        assert fl_opt.solve(problem).certificate.bound <= best
+
+
+def test_two_alike_take_a_band_each_where_each_holds_one() -> None:
+    low, high = pair(2)
+    low = low.replace(band_hz=1.5 * Uplink(low, 1.0).least_hz[0])
+    high = high.replace(band_hz=1.5 * Uplink(high, 1.0).least_hz[0])
+    found = fl_opt.solve(BandSelection(low, high, 1.0)).allocation
+    assert found.selected.all()
+    assert found.sub6.selected.sum() == found.mmwave.selected.sum() == 1
+    frame = found.to_frame()
+    assert sorted(frame["band"]) == ["mmwave", "sub6"]
+    assert np.all(frame["bandwidth_hz"] > 0.0)
+
+
+def test_blockage_and_chain_energy_drive_devices_to_the_other_band() -> None:
+    low, high = pair(4, band_hz=1e7, energy_j=0.5)
+    clear = fl_opt.solve(BandSelection(low, high, 1.0, blockage_mmwave=0.3)).allocation
+    assert clear.sub6.selected.all()
+    away = fl_opt.solve(BandSelection(low, high, 1.0, 0.6, 0.3)).allocation
+    assert away.mmwave.selected.all()
+    dear = BandSelection(low, high, 1.0, 0.6, 0.3, chain_mmwave_j=0.6)
+    found = fl_opt.solve(dear)
+    assert found.allocation.sub6.selected.all()
+    assert found.certificate.cost == pytest.approx(-4 * 500 * 0.4, rel=1e-12)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 10**6))
+def test_more_band_and_renumbering(seed: int) -> None:
+    problem = instance(seed, 5)
+    base = fl_opt.solve(problem, "enumerate").certificate.cost
+    wider = dataclasses.replace(
+        problem, mmwave=problem.mmwave.replace(band_hz=1.5 * problem.mmwave.band_hz)
+    )
+    assert fl_opt.solve(wider, "enumerate").certificate.cost <= base
+    order = np.random.default_rng(seed).permutation(5)
+    moved = BandSelection(
+        problem.sub6[order],
+        problem.mmwave[order],
+        *(
+            np.asarray(getattr(problem, name))[order]
+            for name in ("deadline_s", "blockage_sub6", "blockage_mmwave")
+        ),
+        chain_mmwave_j=np.asarray(problem.chain_mmwave_j)[order],
+    )
+    again = fl_opt.solve(moved, "enumerate").certificate.cost
+    assert again == pytest.approx(base, rel=1e-12)
+
+
+# corners
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "expected"),
+    [
+        ({}, {}, 3),
+        ({"gain": [1e-10, 0.0, 1e-10]}, {}, 2),
+        ({"samples": 0.0}, {}, 0),
+        ({"upload_bit": 0.0}, {}, 3),
+        ({"energy_j": [0.0, 1.0, 1.0]}, {}, 2),
+        ({"energy_j": 1.0}, {"chain_sub6_j": 2.0, "chain_mmwave_j": 2.0}, 0),
+        ({}, {"blockage_sub6": 1.0, "blockage_mmwave": 1.0}, 0),
+        ({}, {"utility": [1.0, -1.0, 0.0]}, 1),
+        ({"gain": 0.0}, {}, 0),
+    ],
+)
+@pytest.mark.parametrize("solver", ["search", "mip", "enumerate"])
+def test_corners(changes: dict[str, Any], options: Any, expected: int, solver: str) -> None:
+    answer = fl_opt.solve(BandSelection(*pair(3, **changes), 1.0, **options), solver)
+    assert answer.allocation.selected.sum() == expected
+    assert answer.certificate.feasible
+    assert answer.certificate.cost - answer.certificate.bound <= 1e-9 * max(500 * expected, 1)
+
+
+def test_a_device_in_both_bands_and_one_with_too_little_energy_are_violations() -> None:
+    low, high = pair(2, energy_j=0.1)
+    problem = BandSelection(low, high, 1.0, chain_sub6_j=0.0)
+    found = fl_opt.solve(problem).allocation
+    both = BandChoice(found.sub6, found.sub6)
+    assert "one_band" in fl_opt.verify(problem, both).violation
+    hot = dataclasses.replace(problem, chain_sub6_j=0.2)
+    assert "energy_sub6" in fl_opt.verify(hot, found).violation
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"blockage_mmwave": 1.5}, r"blockage_mmwave is 1.5"),
+        ({"chain_sub6_j": [0.0, -1.0]}, r"chain_sub6_j\[1\] is -1 J"),
+        ({"deadline_s": 0.0}, r"deadline_s is 0 s"),
+        ({"utility": [1.0, np.nan]}, r"utility\[1\] is nan"),
+    ],
+)
+def test_refusals(options: Any, text: str) -> None:
+    with pytest.raises(InvalidInput, match=text):
+        BandSelection(*pair(2), **({"deadline_s": 1.0} | options))
+
+
+def test_refuses_bands_of_different_devices() -> None:
+    low, high = pair(2)
+    with pytest.raises(InvalidInput, match=r"mmwave.cycles is different; expected sub6.cycles"):
+        BandSelection(low, high.replace(cycles=1e8), 1.0)
+    with pytest.raises(InvalidInput, match=r"mmwave.energy_j is different"):
+        BandSelection(low, pair(3)[1], 1.0)
+    with pytest.raises(InvalidInput, match=r'at most 10; solve with solver="mip"'):
+        fl_opt.solve(BandSelection(*pair(12), 1.0), "enumerate")
