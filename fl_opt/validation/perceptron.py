@@ -72,28 +72,27 @@ class Perceptron:
     def train(
         self, weights: Tensor, x: Tensor, y: Tensor, batches: Batches, rate: float
     ) -> tuple[Tensor, Tensor]:
-        starts = weights.expand(len(batches.index), -1)
-        trained, losses = zip(
-            *(
-                self._train(starts[group], x, y, batches[group], rate)
-                for group in self._groups(starts)
-            ),
-            strict=True,
-        )
-        return torch.cat(trained), torch.cat(losses) / steps_taken(batches)
+        starts, trained = self._paired(weights, batches)
+        losses = [
+            self._train(starts[group], x, y, batches[group], rate, out=trained[group])
+            for group in self._groups(starts)
+        ]
+        return trained, torch.cat(losses) / steps_taken(batches)
 
     def gradient(
         self, weights: Tensor, x: Tensor, y: Tensor, batches: Batches
     ) -> tuple[Tensor, Tensor]:
+        starts, found = self._paired(weights, batches)
+        losses = [
+            self._gradient(starts[group], x, y, batches[group], out=found[group])
+            for group in self._groups(starts)
+        ]
+        return found, torch.cat(losses)
+
+    def _paired(self, weights: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
+        """Where each device starts (n, P), and room for what it finds."""
         starts = weights.expand(len(batches.index), -1)
-        found, losses = zip(
-            *(
-                self._gradient(starts[group], x, y, batches[group])
-                for group in self._groups(starts)
-            ),
-            strict=True,
-        )
-        return torch.cat(found), torch.cat(losses)
+        return starts, torch.empty_like(starts, memory_format=torch.contiguous_format)
 
     def _groups(self, starts: Tensor) -> list[slice]:
         """The devices, as many at a time as fit into the cache."""
@@ -101,9 +100,9 @@ class Perceptron:
         return [slice(at, at + together) for at in range(0, len(starts), together)]
 
     def _train(
-        self, starts: Tensor, x: Tensor, y: Tensor, batches: Batches, rate: float
-    ) -> tuple[Tensor, Tensor]:
-        """Parameters (n, P) of one group of devices, and the sums (n,) of their batch losses."""
+        self, starts: Tensor, x: Tensor, y: Tensor, batches: Batches, rate: float, out: Tensor
+    ) -> Tensor:
+        """Train one group of devices into `out` (n, P); the sums (n,) of their batch losses."""
         devices, steps, size = batches.index.shape
         layers = self._apart(starts)
         loss = torch.zeros(devices, dtype=starts.dtype)
@@ -119,12 +118,13 @@ class Perceptron:
             for (matrix, bias), value, ahead in _backward(layers, inputs, delta):
                 matrix.baddbmm_(value.transpose(1, 2), ahead, alpha=-1)
                 bias -= ahead.sum(1, keepdim=True)
-        return _flat(layers), loss
+        _flatten(layers, out)
+        return loss
 
     def _gradient(
-        self, starts: Tensor, x: Tensor, y: Tensor, batches: Batches
-    ) -> tuple[Tensor, Tensor]:
-        """Gradients (n, P) of one group of devices, and their losses (n,)."""
+        self, starts: Tensor, x: Tensor, y: Tensor, batches: Batches, out: Tensor
+    ) -> Tensor:
+        """Gradients of one group of devices into `out` (n, P); their losses (n,)."""
         layers = self._apart(starts)
         rows, share = batches.index.flatten(1), batches.weight.flatten(1)
         inputs = _forward(layers, x[rows])
@@ -134,7 +134,8 @@ class Perceptron:
             (torch.bmm(value.transpose(1, 2), ahead), ahead.sum(1, keepdim=True))
             for _, value, ahead in _backward(layers, inputs, delta)
         ]
-        return _flat(found[::-1]), (each * share).sum(1)
+        _flatten(found[::-1], out)
+        return (each * share).sum(1)
 
     def _apart(self, starts: Tensor) -> list[Layer]:
         """The layers, apart from each other: windows into (n, P) would slow the products down."""
@@ -144,9 +145,9 @@ class Perceptron:
         ]
 
 
-def _flat(layers: Sequence[Layer]) -> Tensor:
-    """(n, P) out of the layers."""
-    return torch.cat([part.flatten(1) for layer in layers for part in layer], dim=1)
+def _flatten(layers: Sequence[Layer], out: Tensor) -> None:
+    """Write the layers side by side into `out` (n, P)."""
+    torch.cat([part.flatten(1) for layer in layers for part in layer], dim=1, out=out)
 
 
 def _forward(layers: Sequence[Layer], images: Tensor) -> list[Tensor]:
@@ -183,5 +184,5 @@ def _backward(
     for layer, value in zip(reversed(layers), reversed(inputs), strict=True):
         ahead = delta
         if value is not inputs[0]:
-            delta = torch.bmm(ahead, layer[0].transpose(1, 2)).mul_(value > 0)
+            delta = torch.bmm(ahead, layer[0].transpose(1, 2)).masked_fill_(value == 0, 0.0)
         yield layer, value, ahead
