@@ -13,6 +13,7 @@ from fl_opt.problems.block_levels import BlockLevels as BlockLevels
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.cell_network import CellNetwork as CellNetwork
 from fl_opt.problems.cell_network import CellPowers as CellPowers
+from fl_opt.problems.compression_levels import CompressionLevels as CompressionLevels
 from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
