@@ -18,6 +18,7 @@ NAMES = (
     "joint",
     "speed",
     "assignment",
+    "heuristics_blocks",
     "training",
     "import_time",
     "regime",

@@ -10,13 +10,14 @@ from fl_opt.allocation import Allocation
 from fl_opt.problems.block_levels import BlockLevels
 
 
-def energy_per_worth(problem: BlockLevels) -> Allocation:
-    """Devices in ascending order of joules per worth, each on the best free block that fits.
+def energy_per_worth(problem: BlockLevels, spare: bool = True) -> Allocation:
+    """Devices in ascending order of joules per worth, each on a free block.
 
     In the manner of FedAECS (Zheng, Li, Tovar, Guizani, IEEE IWCMC 2021), which leaves out who
     misses a limit and goes through the others by energy over accuracy while the band lasts. Its
-    accuracy stands here for the worth of taking part; that the device then takes the block and the
-    levels of most worth among those left is ours. It has no bound.
+    accuracy stands here for the worth of taking part. It has no blocks: that the device then takes
+    the narrowest band at which a free block serves it, and of these blocks the one that is worth
+    least to it (`spare`), or most, is ours. It has no bound.
     """
     worth = problem.offers().value
     size, blocks, levels = worth.shape
@@ -32,8 +33,11 @@ def energy_per_worth(problem: BlockLevels) -> Allocation:
     for i in order:
         fits = free[:, None] & (problem.bandwidth_hz <= left)
         offered = np.where(fits, worth[i], -np.inf)
-        j, k = divmod(int(np.argmax(offered)), levels)
-        if np.count_nonzero(column >= 0) < problem.participants_max and offered[j, k] > 0.0:
+        serves = np.flatnonzero((offered > 0.0).any(axis=0))
+        if serves.size and np.count_nonzero(column >= 0) < problem.participants_max:
+            k = int(serves[0])
+            useful = np.where(offered[:, k] > 0.0, offered[:, k], np.nan)
+            j = int(np.nanargmin(useful) if spare else np.nanargmax(useful))
             column[i], level[i], free[j] = j, k, False
             left -= float(problem.bandwidth_hz[k])
     return problem.arrange(column, level)
