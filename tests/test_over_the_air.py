@@ -103,7 +103,7 @@ def test_nobody_sends_more_than_its_power() -> None:
 
 
 def test_in_a_loud_channel_it_is_federated_averaging() -> None:
-    world = StillWorld(network(gain=1e6))
+    world = StillWorld(network(gain=np.full(4, 1e6)))
     air = simulate(world, Arm(Superposed(), OverTheAir(**FAST)), TASK, 6, seed=3)
     digital = simulate(world, Arm(Equal(), FedAvg(**FAST)), TASK, 6, seed=3)
     np.testing.assert_allclose(air.loss, digital.loss, rtol=1e-5)

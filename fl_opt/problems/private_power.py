@@ -50,6 +50,7 @@ from fl_opt.checks import number, vector
 from fl_opt.errors import Infeasible, InvalidInput, device_list
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.physics import PARAMETER_BIT
 from fl_opt.problems.privacy import classical_rho, epsilon_of, rho_of
 from fl_opt.problems.private_alignment import PrivateAlignment
 from fl_opt.problems.superposition import affordable_w, receiver_noise_w
@@ -143,12 +144,13 @@ class PrivatePower:
 
         ``Optimised(partial(PrivatePower.from_network, epsilon=..., delta=..., rounds=...))`` is a
         policy. A device sends with no more than what training at the fastest clock leaves of its
-        energy.
+        energy; an update has a symbol per parameter of its nominal payload.
         """
         share = rho_of(epsilon, delta) / number("rounds", rounds, low=1.0)
+        symbols = max(round(float(network.upload_bit.max()) / PARAMETER_BIT), 1)
         return cls(
             network.gain, affordable_w(network), receiver_noise_w(network),
-            epsilon_of(share, delta), delta, clip,
+            epsilon_of(share, delta), delta, clip, symbols,
         )  # fmt: skip
 
     @cached_property

@@ -14,6 +14,7 @@ from fl_opt.validation.gossip import Gossip as Gossip
 from fl_opt.validation.hierarchical import HierFAVG as HierFAVG
 from fl_opt.validation.method import Method as Method
 from fl_opt.validation.over_the_air import OverTheAir as OverTheAir
+from fl_opt.validation.private import PrivateAverage as PrivateAverage
 from fl_opt.validation.simulation import Arm as Arm
 from fl_opt.validation.simulation import World as World
 from fl_opt.validation.simulation import simulate as simulate

@@ -138,14 +138,7 @@ class OverTheAir(GlobalModel):
         outcome: Measured,
         rng: np.random.Generator,
     ) -> State:
-        if allocation.access != "superposed" and allocation.selected.any():
-            raise InvalidInput(
-                "allocation.access",
-                repr(allocation.access),
-                "superposed",
-                "over the air all devices send at once: use the policy Superposed, or "
-                "Optimised(OverTheAirPower.from_network), with yours as among=",
-            )
+        refuse_orthogonal(allocation)
         here = np.flatnonzero(outcome.arrived & (outcome.received_w > 0.0))
         if not here.size:
             return state.noted(here, np.empty(0), np.empty(0))
@@ -161,6 +154,18 @@ class OverTheAir(GlobalModel):
         )
         noted = state.noted(here, numbers(updates.norm(dim=1)), numbers(loss))
         return noted.moved(state.weights + heard.mean)
+
+
+def refuse_orthogonal(allocation: Allocation) -> None:
+    """Raise ``InvalidInput`` for an allocation whose devices do not send at once."""
+    if allocation.access != "superposed" and allocation.selected.any():
+        raise InvalidInput(
+            "allocation.access",
+            repr(allocation.access),
+            "superposed",
+            "over the air all devices send at once: use the policy Superposed, or "
+            "Optimised(OverTheAirPower.from_network), with yours as among=",
+        )
 
 
 def _weighted(
