@@ -75,10 +75,10 @@ def _blocks(outcome: Outcome) -> Iterator[Block]:
             (
                 row.what,
                 [
-                    Cell(row.source),
                     Cell(*ours(row)),
                     Cell(row.threshold),
                     Cell(MET[row.met], tone=_TONE[row.met]),
+                    Cell(row.source),
                 ],
             )
             for row in outcome.rows

@@ -18,7 +18,7 @@ from fl_opt.errors import InvalidInput
 from fl_opt.experiments import NAMES
 from fl_opt.experiments.experiment import Cell, Data, Experiment, Results, Row
 from fl_opt.experiments.store import Kept, Store
-from fl_opt.validation.data import available
+from fl_opt.validation.data import DATASETS, available
 
 _NOT_RUN = ("cli", "report", "testing")
 """Rooms that no result of a run hangs on."""
@@ -85,6 +85,8 @@ class Halted(KeyboardInterrupt):
 
 def settled(experiment: Experiment, dataset: str | None = None) -> Experiment:
     """The experiment on data that are at hand: `dataset`, else its own, else digits."""
+    if dataset is not None and dataset not in DATASETS:
+        raise InvalidInput("dataset", repr(dataset), f"one of {', '.join(DATASETS)}")
     if not experiment.dataset:
         return experiment
     chosen = dataset or (experiment.dataset if available(experiment.dataset) else "digits")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fl_opt.experiments.experiment import Experiment, Row
 from fl_opt.experiments.runner import Outcome
 
-HEADS = ("source", "ours", "threshold", "met")
+HEADS = ("ours", "threshold", "met", "source")
 MET = {True: "yes", False: "no", None: ""}
 _PREFIXED = ("s", "J", "bit", "Hz", "W", "m", "%", "bit/s", "J/s")
 """Units that take a prefix: a point of accuracy takes none."""
@@ -61,12 +61,12 @@ def _number(value: float, digits: int) -> str:
 
 
 def lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """What, source, ours with its interval, threshold, met: a tuple of texts for each row."""
+    """What it is, then the columns of ``HEADS``: a tuple of texts for each row."""
     found: list[tuple[str, ...]] = []
     for row in rows:
         text, detail = ours(row)
         shown = f"{text} ({detail})" if detail else text
-        found.append((row.what, row.source, shown, row.threshold, MET[row.met]))
+        found.append((row.what, shown, row.threshold, MET[row.met], row.source))
     return found
 
 
