@@ -126,18 +126,20 @@ def marginal_start(level: Floats) -> Floats:
         return np.where(level < 2.0, root / (1.0 + root / 3.0), log - np.log1p(log) + 1.0)
 
 
-def marginal_inverse(level: Floats) -> Floats:
+def marginal_inverse(level: Floats, start: Floats | None = None) -> Floats:
     """The v >= 0 with ``marginal(v) == level``, level >= 0; equals 1 + W0((level - 1)/e).
 
-    Newton on ln marginal against ln v.
+    Newton on ln marginal against ln v, from `start` where that is no NaN.
     """
     v = marginal_start(level)
+    if start is not None:
+        v = np.where(np.isnan(start), v, start)
     with np.errstate(all="ignore"):
         for _ in range(12):
             value = marginal(v)
             step = np.log(level / value) * value / (v * v * np.exp(v))
             v *= np.minimum(np.maximum(1.0 + step, 0.2), 5.0)
-            if not np.any(np.abs(step) > 1e-9):
+            if not np.any(np.abs(step) > 1e-8):  # the next one would be its square
                 break
     return np.where((level > 0.0) & (level < np.inf), v, level)
 
@@ -155,34 +157,37 @@ def increasing_root(
     ``function(x, index)`` gives values and derivatives at x (n,) of the functions `index` (n,);
     infinite values only tell the side. The values are logarithms of ratios, which may run off to
     infinity at an end; there Newton creeps, so that every third step is taken on the ratio itself.
-    Steps that leave the bracket try its end, and become bisections once that end is known.
+    Steps that leave the bracket try its end, and become bisections once that end is known. A step
+    of a tenth of the root of `tolerance` is the last one: what is left is of the order of its
+    square.
     """
-    low, high = low.copy(), high.copy()
-    known_low, known_high = np.zeros(low.size, dtype=bool), np.zeros(low.size, dtype=bool)
     x = np.clip(start, low, high)
-    active = np.arange(x.size)
+    active, at, left, right = np.arange(x.size), x.copy(), low, high
+    known_left, known_right = np.zeros(x.size, dtype=bool), np.zeros(x.size, dtype=bool)
+    last = 0.1 * tolerance**0.5
     for turn in range(300):
-        at = x[active]
         with np.errstate(all="ignore"):
             value, slope = function(at, active)
+            size = np.abs(value)
             step = -value / slope
             if turn % 3 == 2:
-                step *= np.expm1(np.abs(value)) / np.abs(value)
+                step *= np.expm1(size) / size
         below, above = value <= 0.0, value >= 0.0
-        known_low[active] |= below
-        known_high[active] |= above
-        left, right = np.where(below, at, low[active]), np.where(above, at, high[active])
-        low[active], high[active] = left, right
+        known_left, known_right = known_left | below, known_right | above
+        left, right = np.where(below, at, left), np.where(above, at, right)
         new, middle = at + step, 0.5 * (left + right)
         new = np.where(np.isnan(new), middle, new)
-        new = np.where(new < left, np.where(known_low[active], middle, left), new)
-        new = np.where(new > right, np.where(known_high[active], middle, right), new)
+        new = np.where(new < left, np.where(known_left, middle, left), new)
+        new = np.where(new > right, np.where(known_right, middle, right), new)
         x[active] = new
-        scale = tolerance * (1.0 + np.abs(new))
-        settled = (np.abs(new - at) <= scale) & (np.abs(value) < 1e-3)
-        settled |= np.abs(value) <= 64.0 * EPS
-        moving = ~settled & (right - left > scale)
-        if not moving.any():
+        scale = 1.0 + np.abs(new)
+        moving = (np.abs(new - at) > last * scale) | (size >= 1e-3)
+        moving &= (size > 64.0 * EPS) & (right - left > tolerance * scale)
+        keep = np.flatnonzero(moving)
+        if not keep.size:
             break
-        active = active[moving]
+        at = new
+        if keep.size < active.size:
+            active, at, left, right = active[keep], at[keep], left[keep], right[keep]
+            known_left, known_right = known_left[keep], known_right[keep]
     return x

@@ -48,6 +48,8 @@ SOLVERS: dict[str, Entry] = {
     "core": Entry("fl_opt.solvers.core", "Core", structure.Knapsack),
     "prices": Entry("fl_opt.solvers.prices", "TwoPrices", structure.PricedChoice),
     "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),
+    "grouping": Entry("fl_opt.solvers.grouping", "Grouping", structure.Grouped),
+    "steps": Entry("fl_opt.solvers.steps", "Steps", structure.Stepped),
     "search": Entry("fl_opt.solvers.search", "Search", structure.Searched),
     "cvxpy": Entry("fl_opt.solvers.conic", "Conic", structure.Convex),
     "mip": Entry("fl_opt.solvers.mip", "Mip", structure.Mixed),
@@ -88,16 +90,14 @@ def solve(
     InvalidInput
         Unknown solver, or one whose structure the problem does not offer.
     """
-    fitting = solvers_for(problem)
     if time_limit_s is not None:
         number("time_limit_s", time_limit_s, open_low=True, finite=False)
     if not isinstance(solver, str):
         return solver(problem, time_limit_s=time_limit_s, start=start)
-    if solver == "auto" and fitting:
-        solver = fitting[0]
-    if solver not in fitting:
-        name = type(problem).__name__
-        raise InvalidInput(
-            "solver", repr(solver), f"one that solves {name}: {', '.join(fitting) or 'none does'}"
-        )
-    return SOLVERS[solver].load()(problem, time_limit_s=time_limit_s, start=start)
+    # to ask for a structure takes a while: not for more than needed
+    asked = SOLVERS.items() if solver == "auto" else [(solver, SOLVERS.get(solver))]
+    for _, entry in asked:
+        if entry is not None and isinstance(problem, entry.needs):
+            return entry.load()(problem, time_limit_s=time_limit_s, start=start)
+    name, fitting = type(problem).__name__, ", ".join(solvers_for(problem)) or "none does"
+    raise InvalidInput("solver", repr(solver), f"one that solves {name}: {fitting}")

@@ -27,9 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.kernels import (
-    growth,
     growth_inverse,
-    growth_slope,
     increasing_root,
     marginal,
     marginal_inverse,
@@ -103,25 +101,30 @@ class Point:
 def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
     """Best point at `price` [J/Hz], and the derivative of ln b to ln price.
 
-    `floor` is the least bandwidth; `warm` (2, n) holds ln(t/u) and ln x of a call at a near
-    price (NaN where there is none) and is updated in place.
+    `floor` is the least bandwidth; `warm` (4, n) holds ln(t/u) and ln x of a call at a near price,
+    without limits, then ln x at an end of the box and at p_max; NaN where there is none. It is
+    updated in place.
 
     Limits are put on in the order in which convexity allows: the box of u, then p_max, then the
     least bandwidth.
     """
-    slope = _free(part, price, warm)
+    slope = _free(part, price, warm[:2])
     t, u = part.split(warm[0])
     x = np.exp(warm[1])
     boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high))
     if boxed.size:
-        x[boxed] = v = marginal_inverse(price / (part.noise[boxed] * t[boxed]))
+        level = price / (part.noise[boxed] * t[boxed])
+        x[boxed] = v = marginal_inverse(level, np.exp(warm[2, boxed]))
         with np.errstate(all="ignore"):
-            slope[boxed] = -marginal(v) / (v * v * np.exp(v))
+            slope[boxed] = -level / (v * v * np.exp(v))
+            warm[2, boxed] = np.log(v)
     with np.errstate(all="ignore"):
         b = part.nats / (t * x)
         over = np.flatnonzero(b * part.noise * np.expm1(x) > part.power)
     if over.size:
-        t[over], u[over], b[over], slope[over] = _full_power(part[over], price)
+        start = np.where(np.isnan(warm[3, over]), warm[1, over], warm[3, over])
+        point, slope[over], warm[3, over] = _full_power(part[over], price, start)
+        t[over], u[over], b[over] = point.t, point.u, point.b
     below = np.flatnonzero(~(b > floor.b))
     if below.size:
         t[below], u[below], b[below] = floor.t[below], floor.u[below], floor.b[below]
@@ -205,42 +208,42 @@ def _bracketed(log_m: Floats, log_d: Floats) -> tuple[Floats, Floats]:
     return z, np.log(marginal_inverse(level(z, np.arange(z.size))))
 
 
-def _full_power(part: Slice, price: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """(t, u, b, d ln b/d ln price) of devices at p_max: one equation in ln v, t explicit in v.
+def _full_power(part: Slice, price: float, start: Floats) -> tuple[Point, Floats, Floats]:
+    """Best point at p_max, d ln b/d ln price, and y = ln v, searched from `start`.
 
-    2 kappa C^3/u^3 + p_max = price a/(t^2 (v - 1 + exp(-v))), t = (n a/p_max) expm1(v)/v.
+    One equation in y: 2 kappa C^3/u^3 + p_max = price a/(t^2 (v - 1 + exp(-v))), with t explicit,
+    (n a/p_max) expm1(v)/v. It is solved without the box of u, which then cuts the answer.
     """
     unit = part.noise * part.nats / part.power
-    earliest = np.maximum(part.deadline - part.train_high, 0.0)
-    with np.errstate(all="ignore"):
-        low = growth_inverse(np.log(np.maximum(earliest / unit, 1.0)))
-        high = growth_inverse(np.maximum(np.log(part.upload_high / unit), 0.0))
-    low, high = np.log(np.maximum(low, 1e-40 * high)), np.log(high)
-    log_pull = np.log(price * part.nats)
+    log_pull = np.log(price * part.nats / (unit * unit))
+    shortest = np.maximum(part.train_low, 1e-90)  # its cube is no zero
+    wide, change = np.ones_like(unit), np.empty_like(unit)
 
     def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-        some = part[index]
         v = np.exp(y)
-        rise, level = growth_slope(v), growth(v)
-        t = unit[index] * np.exp(level)
-        u = np.maximum(some.deadline - t, some.train_low)
-        idle = some.train == 0.0
-        push = some.train / np.where(idle, 1.0, u * u * u)
-        nearly = -np.expm1(-v)
-        value = np.log(push + some.power) + 2.0 * np.log(t) + np.log(nearly * v * rise)
-        steep = 3.0 * push / (push + some.power) * t / np.where(idle, 1.0, u)
-        slope = v * rise * (steep + 2.0) + 1.0 / rise
-        return value - log_pull[index], slope
+        ratio, nearly = np.expm1(v) / v, -np.expm1(-v)
+        gain = np.where(v < 1e-3, v * v * (0.5 - v * (1.0 / 6.0 - v / 24.0)), v - nearly)
+        t = unit[index] * ratio
+        u = np.maximum(part.deadline[index] - t, shortest[index])
+        push = part.train[index] / (u * u * u)
+        pushed = push + part.power[index]
+        rise = gain / nearly
+        steep = np.where(u > shortest[index], 3.0 * push / pushed * t / u, 0.0)
+        slope = rise * (2.0 + steep) + v / rise
+        change[index] = -(1.0 + rise) / slope
+        return np.log(pushed * gain * ratio * ratio) - log_pull[index], slope
 
-    y = increasing_root(late, low, high, high, 1e-12)
+    y = increasing_root(late, -90.0 * wide, 6.5 * wide, start, 1e-12)
     v = np.exp(y)
-    _, slope = late(y, np.arange(y.size))
-    inside = (y > low) & (y < high)
-    t = np.where(y >= high, part.upload_high, unit * np.exp(growth(v)))
-    t = np.clip(t, earliest, part.upload_high)
+    t = unit * np.expm1(v) / v
+    earliest = np.maximum(part.deadline - part.train_high, 0.0)
+    early = np.flatnonzero(t < earliest)
+    t[early], change[early] = earliest[early], 0.0
+    v[early] = growth_inverse(np.log(t[early] / unit[early]))
+    # where training at full clock leaves less time, the least bandwidth is above any that answers
+    b = np.where(t < part.upload_high, part.nats / (t * v), 0.0)
     u = np.clip(part.deadline - t, part.train_low, part.train_high)
-    change = np.where(inside, -(1.0 + v * growth_slope(v)) / slope, 0.0)
-    return t, u, part.nats / (t * v), change
+    return Point(t, u, b), change, y
 
 
 def _full_power_time(part: Slice, b: Floats) -> Floats:

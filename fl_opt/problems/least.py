@@ -102,10 +102,11 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
         some = part[index]
         return _excess_push(some, *some.split(z))
 
-    # the root if the upload took a third of the energy: t/u^3 = 2 E/(3 train)
-    with np.errstate(divide="ignore"):
+    # the root if the upload took a third of the energy: t/u^3 = 2 E/(3 train); it has to take less
+    with np.errstate(all="ignore"):
         start = np.log(2.0 / 3.0 * part.energy * part.deadline * part.deadline / part.train)
-    start = np.minimum(np.where(start > 0.0, start / 3.0, start), 700.0)
+        cool = part.logit(np.maximum(part.deadline - 1.2 * shortest, 0.0), 1.2 * shortest)
+    start = np.fmin(np.where(start > 0.0, start / 3.0, np.minimum(start, 700.0)), cool)
     t, u = part.split(increasing_root(longer, low, high, start))
     over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
     if over.size:

@@ -40,13 +40,13 @@ class Multipliers:
 
 def tangent(
     part: Slice, point: Point, price: float, weight: float, latest: float | None = None
-) -> Multipliers:
+) -> tuple[Multipliers, Floats]:
     """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
 
     From weak duality and the tangent plane at `point`: true at any point, price and multipliers,
     tight at the best ones. The plane slopes upward in b, and so is a bound, at prices of at least
     `own`. With `latest` the plane, sloping by -`time` in the deadline, holds for every deadline up
-    to that. Every rounding error of the evaluation is taken off.
+    to that. Every rounding error of the evaluation is taken off; how much that is, comes second.
     """
     t, b = point.t, point.b
     with np.errstate(all="ignore"):
@@ -84,8 +84,8 @@ def tangent(
         size = whole * energy + on_power * power + own * b
         # t + u misses the horizon by a rounding, and pull is rounded over the whole room
         turn = horizon * spent + np.abs(room) * (pushed + spent)
-        value -= EPS * (24.0 + 8.0 * x) * (size + turn)
-    return Multipliers(value, own, on_energy, on_power, spent, pull)
+        rounding = EPS * (24.0 + 8.0 * x) * (size + turn)
+    return Multipliers(value - rounding, own, on_energy, on_power, spent, pull), rounding
 
 
 def bare_tangent(part: Slice, point: Point, price: float, least: Floats) -> tuple[Floats, Floats]:

@@ -153,20 +153,27 @@ class Uplink:
     def price_guess(self, band_hz: float) -> float:
         """A price of bandwidth of the right order [J/Hz].
 
-        The marginal value of band at equal shares; for many devices, the price that clears the
-        market of a few thousand of them.
+        Where everybody has the least and a part of the rest that goes with his payload, band is
+        worth w_k to device k; the demand at a price goes about with its inverse root, so that it
+        meets the band at the square of the mean of sqrt w_k. For many devices, that of a few
+        thousand of them, and then the price that clears their market.
         """
         size = self.part.nats.size
+        if size == 0:
+            return 1.0
         index = np.arange(0, size, max(size // 4096, 1))
         part, floor = self.part[index], self.floor[index]
-        band_hz *= index.size / max(size, 1)
-        share = np.maximum(band_hz / max(index.size, 1), 2.0 * floor.b)
+        band_hz *= index.size / size
+        rest = max(band_hz - float(floor.b.sum()), 1e-3 * band_hz)
+        share = floor.b + rest * part.nats / part.nats.sum()
         with np.errstate(all="ignore"):
             _, _, slope = device.at(part, share)
-        usable = -slope[np.isfinite(slope) & (slope < 0.0)]
-        price = float(np.exp(np.mean(np.log(usable)))) if usable.size else 1.0
-        warm = np.full((2, index.size), np.nan)
-        for _ in range(6 if size > index.size else 0):
+            worth = np.where(np.isfinite(slope), np.sqrt(-slope), 0.0)
+        price = float(share @ worth / share.sum()) ** 2
+        if not 0.0 < price < math.inf:
+            return 1.0
+        warm = np.full((4, index.size), np.nan)
+        for _ in range(2 if size > index.size else 0):
             point, change = device.respond(part, price, floor, warm)
             demand, gain = float(point.b.sum()), float(change @ point.b)
             if gain < 0.0:
@@ -179,7 +186,7 @@ class Uplink:
         Every device must be able to take part. `start` is used up: its arrays are filled anew.
         """
         part, floor = self.part, self.floor
-        warm = np.full((2, part.nats.size), np.nan) if start is None else start.warm
+        warm = np.full((4, part.nats.size), np.nan) if start is None else start.warm
         demand, slope = [], []
 
         def answer(index: slice) -> tuple[Floats, ...]:
@@ -248,8 +255,8 @@ class Uplink:
 
         def answer(index: slice) -> tuple[Floats, ...]:
             part, here = self.part[index], point[index]
-            found = tangent(part, here, price, weight, latest_s)
-            k = np.flatnonzero((found.energy > 0.0) | (found.power > 0.0))
+            found, rounding = tangent(part, here, price, weight, latest_s)
+            k = np.flatnonzero(~(rounding <= 1e-12 * np.abs(found.value)))
             if k.size and weight == 1.0 and latest_s is None:
                 low = least_bound(part[k], self.floor[index][k])
                 value, own = bare_tangent(part[k], here[k], price, low)
