@@ -230,9 +230,8 @@ def test_superposition_hides_in_the_noise_of_others() -> None:
     together, apart = [], []
     for size in (4, 16, 64, 256):
         noise = np.full(size, 1e-11)
-        fields = {"amplitude": 1e-6, "clip": 1.0, "noise_w": 1e-13, "own_noise_w": noise}
-        together.append(math.sqrt(leakage(**fields)[0]))  # type: ignore[arg-type]
-        apart.append(math.sqrt(leakage(**fields, access="orthogonal")[0]))  # type: ignore[arg-type]
+        together.append(math.sqrt(leakage(1e-6, 1.0, 1e-13, noise)[0]))
+        apart.append(math.sqrt(leakage(1e-6, 1.0, 1e-13, noise, "orthogonal")[0]))
     assert np.ptp(apart) == 0.0
     slope = np.polyfit(np.log([4, 16, 64, 256]), np.log(together), 1)[0]
     assert slope == pytest.approx(-0.5, abs=0.01)
