@@ -6,7 +6,7 @@ them to choose the fastest exact solver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -258,6 +258,55 @@ class BudgetedMatching(Problem[D], Protocol[D]):
         """The decision that gives row i column[i] at level[i]; -1 is none."""
 
 
+@dataclass(frozen=True, eq=False)
+class GroupCut:
+    """A lower bound of what one part of a grouping costs, whoever is where.
+
+    Part `part` costs at least ``constant + sum_k coefficient[k, group of k]``, and at least 0.
+    """
+
+    part: int
+    constant: float
+    coefficient: Floats
+
+
+@runtime_checkable
+class Grouped(Problem[D], Protocol[D]):
+    """Every member joins one group; what is left then is convex. Solver: ``grouping``.
+
+    Proof: dual, and tree where the master program closes the gap. A grouping is an array (K,) of
+    the indices of the groups. Its cost is the sum over independent parts, named by hashable keys,
+    so that a part that several groupings share is solved once.
+    """
+
+    @property
+    def able(self) -> NDArray[np.bool_]:
+        """(K, E) which groups a member may join."""
+
+    def start(self) -> NDArray[np.int_]:
+        """A grouping to begin with. Raises ``Infeasible`` where there is none."""
+
+    def keys(self, group: NDArray[np.int_]) -> Sequence[tuple[int, bytes]]:
+        """The parts of a grouping; the first entry is the index that their cuts have."""
+
+    def part(self, key: tuple[int, bytes]) -> Nested:
+        """The convex problem of a part."""
+
+    def join(self, group: NDArray[np.int_], found: Mapping[tuple[int, bytes], Solution[Any]]) -> D:
+        """The decision of a grouping from the solutions of its parts."""
+
+    def cut(self, key: tuple[int, bytes], solution: Solution[Any], most: float) -> GroupCut:
+        """A cut from a solved part that holds for groupings of a cost up to `most`."""
+
+
+@runtime_checkable
+class Apart(Protocol):
+    """Priced problems that are solved one by one, as the inner problem of a `Nested` may be."""
+
+    @property
+    def parts(self) -> Sequence[Priced[Any]]: ...
+
+
 @dataclass(frozen=True)
 class Optimum(Generic[D]):
     """A decision in closed form with its bound and the kind of its proof."""
@@ -428,6 +477,7 @@ class PricedChoice(MixedConvex[D], Protocol[D]):
 
 
 __all__ = [
+    "Apart",
     "Attainable",
     "Attempt",
     "BudgetedMatching",
@@ -438,6 +488,8 @@ __all__ = [
     "DualPoint",
     "Enumerable",
     "Excess",
+    "GroupCut",
+    "Grouped",
     "Items",
     "Knapsack",
     "Line",

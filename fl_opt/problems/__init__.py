@@ -14,6 +14,9 @@ from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
 from fl_opt.problems.cell_network import CellNetwork as CellNetwork
 from fl_opt.problems.cell_network import CellPowers as CellPowers
 from fl_opt.problems.compression_levels import CompressionLevels as CompressionLevels
+from fl_opt.problems.edge_association import EdgeAssociation as EdgeAssociation
+from fl_opt.problems.edge_network import EdgeAllocation as EdgeAllocation
+from fl_opt.problems.edge_network import EdgeNetwork as EdgeNetwork
 from fl_opt.problems.fedcs import FedCS as FedCS
 from fl_opt.problems.fedl import FEDL as FEDL
 from fl_opt.problems.fedl_decision import FEDLDecision as FEDLDecision
