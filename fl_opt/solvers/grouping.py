@@ -66,7 +66,7 @@ class Grouping:
         Most pairs of a member and a group for which the master is solved with 0/1 choices; beyond,
         its relaxation alone gives the bound.
     groupings
-        Most groupings of the master that are solved.
+        Most groupings of the master, relaxed or not, that are solved; 0 leaves the moves alone.
     nodes
         Most nodes of each of its trees; the search ends with a tree that has more.
     inner
@@ -232,10 +232,11 @@ class _Search:
     def _relax(self) -> None:
         """Raise the bound by the relaxation of the master, cut at what it rounds to."""
         before = -math.inf
-        for _ in range(self.options.groupings):
+        for turn in range(self.options.groupings + 1):
             low, share = self.master.relax()
             self.bound = min(max(self.bound, low), self.cost)
-            if self.closed() or self.late() or low <= before + 1e-4 * abs(before):
+            little = low <= before + 1e-4 * abs(before)
+            if self.closed() or self.late() or little or turn == self.options.groupings:
                 return
             before = low
             rounded = np.argmax(np.where(self.able, share, -1.0), axis=1)
