@@ -16,10 +16,12 @@ from fl_opt.experiments.experiment import Row as Row
 
 NAMES: tuple[str, ...] = (
     "compression",
+    "compression-levels",
     "over-the-air",
     "hierarchical",
     "decentralised",
     "distillation",
+    "privacy",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 
