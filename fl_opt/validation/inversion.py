@@ -48,5 +48,5 @@ def rebuilt(model: Model, gradients: Tensor) -> Tensor:
 def miss(images: Tensor, found: Tensor) -> Tensor:
     """(n,) distance of images to what was found at its best scale, over their norm; 1 is blind."""
     scale = (images * found).sum(1) / found.square().sum(1).clamp(min=1e-30)
-    apart: Tensor = (images - scale.unsqueeze(1) * found).norm(dim=1)
-    return apart / images.norm(dim=1)
+    missed: Tensor = (images - scale.unsqueeze(1) * found).norm(dim=1) / images.norm(dim=1)
+    return missed
