@@ -218,6 +218,35 @@ class Knapsack(Problem[D], Protocol[D]):
 
 
 @runtime_checkable
+class Stepped(Problem[D], Protocol[D]):
+    """A choice of members under a capacity that grows with a number x > 0, which costs.
+
+    Solver: ``steps``. Proof: dual + tree. A mask (n,) says which members are chosen.
+    """
+
+    def everyone(self) -> NDArray[np.bool_]:
+        """All members that some x suffices for. Raises ``Infeasible`` where there is none."""
+
+    def shortest(self) -> float:
+        """An x below which nobody can be chosen, proven."""
+
+    def choice(self, x: float) -> Knapsack[Any]:
+        """The best choice at x, at a cost of minus its value."""
+
+    def taken(self, decision: Any) -> NDArray[np.bool_]:
+        """The mask of a decision of `choice`."""
+
+    def least(self, chosen: NDArray[np.bool_]) -> Attainable[Any]:
+        """The least x at which a choice is possible."""
+
+    def join(self, chosen: NDArray[np.bool_], decision: Any) -> D:
+        """The whole decision from one of `least`."""
+
+    def bound(self, x: float, value: float) -> float:
+        """Lower bound of the cost at any number of at least `x`, with at most that value."""
+
+
+@runtime_checkable
 class Matching(Protocol[D_co]):
     """Assign rows to columns, each at most once. Solver: ``assignment``. Proof: dual."""
 
@@ -508,5 +537,6 @@ __all__ = [
     "Response",
     "Searched",
     "SmoothDual",
+    "Stepped",
     "Weighing",
 ]

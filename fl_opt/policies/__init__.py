@@ -3,6 +3,7 @@
 from fl_opt.policies.channel import BestChannel as BestChannel
 from fl_opt.policies.channel import ProportionalFair as ProportionalFair
 from fl_opt.policies.fedcs import FedCSGreedy as FedCSGreedy
+from fl_opt.policies.least_time import LeastTimeGreedy as LeastTimeGreedy
 from fl_opt.policies.lyapunov import Lyapunov as Lyapunov
 from fl_opt.policies.optimised import Optimised as Optimised
 from fl_opt.policies.superposed import Superposed as Superposed

@@ -11,6 +11,7 @@ from fl_opt.problems.bit_allocation import WholeBitAllocation as WholeBitAllocat
 from fl_opt.problems.bit_depths import BitDepths as BitDepths
 from fl_opt.problems.block_levels import BlockLevels as BlockLevels
 from fl_opt.problems.block_network import BlockNetwork as BlockNetwork
+from fl_opt.problems.budgeted_training import BudgetedTraining as BudgetedTraining
 from fl_opt.problems.cell_network import CellNetwork as CellNetwork
 from fl_opt.problems.cell_network import CellPowers as CellPowers
 from fl_opt.problems.compression_levels import CompressionLevels as CompressionLevels
@@ -45,6 +46,7 @@ from fl_opt.problems.private_alignment import PrivateAlignment as PrivateAlignme
 from fl_opt.problems.private_power import PrivatePower as PrivatePower
 from fl_opt.problems.residence_scheduling import ResidenceScheduling as ResidenceScheduling
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
+from fl_opt.problems.rounds_model import RoundsModel as RoundsModel
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff
 from fl_opt.problems.truncated_inversion import TruncatedInversion as TruncatedInversion
 from fl_opt.problems.truncated_inversion import Truncation as Truncation

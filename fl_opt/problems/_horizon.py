@@ -26,16 +26,20 @@ def _least_energies(network: Network) -> tuple[Floats, Floats]:
     return heat, floor
 
 
-def shortest_s(network: Network) -> float:
-    """A proven lower bound of every round: each device has the whole spectrum to itself [s]."""
+def alone_s(network: Network) -> Floats:
+    """(K,) proven lower bounds of every round: a device has the whole spectrum to itself [s]."""
     _, floor = _least_energies(network)
     with np.errstate(divide="ignore", invalid="ignore"):
         # what the upload leaves of the energy limits the clock
         clock = np.sqrt((network.energy_j - floor) / (network.capacitance * network.cycles))
         clock = np.fmin(clock, network.cpu_max_hz)
         upload = np.where(floor > 0.0, floor / network.power_max_w, 0.0)
-    alone = float(np.max(physics.training_s(network.cycles, clock) + upload))
-    return alone * (1.0 - 32.0 * EPS)
+    return (physics.training_s(network.cycles, clock) + upload) * (1.0 - 32.0 * EPS)
+
+
+def shortest_s(network: Network) -> float:
+    """A proven lower bound of every round in which all take part [s]."""
+    return float(np.max(alone_s(network)))
 
 
 def span_s(network: Network) -> tuple[float, float]:
@@ -57,13 +61,25 @@ class _Obstacle:
     reason: str
 
 
+def _stopped(network: Network) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(K,) masks of the devices that no round is long enough for: by their link, by energy."""
+    sends = network.upload_bit > 0.0
+    heat, floor = _least_energies(network)
+    dead = sends & ((network.gain == 0.0) | (network.power_max_w == 0.0))
+    poor = np.where(sends, network.energy_j <= heat + floor, network.energy_j < heat)
+    return dead, poor
+
+
+def able(network: Network) -> NDArray[np.bool_]:
+    """(K,) devices that can take part in a round, if it is long enough."""
+    dead, poor = _stopped(network)
+    return ~dead & ~poor & ((network.upload_bit == 0.0) | (network.band_hz > 0.0))
+
+
 def _obstacle(network: Network) -> _Obstacle | None:
     sends = network.upload_bit > 0.0
     heat, floor = _least_energies(network)
-    dead = np.flatnonzero(sends & ((network.gain == 0.0) | (network.power_max_w == 0.0)))
-    poor = np.flatnonzero(
-        np.where(sends, network.energy_j <= heat + floor, network.energy_j < heat)
-    )
+    dead, poor = (np.flatnonzero(mask) for mask in _stopped(network))
     if dead.size:
         k = dead[0]
         what = "gain" if network.gain[k] == 0.0 else "power_max_w"
