@@ -157,9 +157,9 @@ def increasing_root(
     ``function(x, index)`` gives values and derivatives at x (n,) of the functions `index` (n,);
     infinite values only tell the side. The values are logarithms of ratios, which may run off to
     infinity at an end; there Newton creeps, so that every third step is taken on the ratio itself.
-    Steps that leave the bracket try its end, and become bisections once that end is known. A step
-    of a tenth of the root of `tolerance` is the last one: what is left is of the order of its
-    square.
+    Steps that leave the bracket try its end, and become bisections once that end is known. Where
+    step and value are within a tenth of the root of `tolerance`, the step is the last one: what it
+    leaves is of the order of their squares.
     """
     x = np.clip(start, low, high)
     active, at, left, right = np.arange(x.size), x.copy(), low, high
@@ -181,7 +181,7 @@ def increasing_root(
         new = np.where(new > right, np.where(known_right, middle, right), new)
         x[active] = new
         scale = 1.0 + np.abs(new)
-        moving = (np.abs(new - at) > last * scale) | (size >= 1e-3)
+        moving = (np.abs(new - at) > last * scale) | (size > last)
         moving &= (size > 64.0 * EPS) & (right - left > tolerance * scale)
         keep = np.flatnonzero(moving)
         if not keep.size:
