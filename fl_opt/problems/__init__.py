@@ -39,9 +39,13 @@ from fl_opt.problems.min_round_time import MinRoundTime as MinRoundTime
 from fl_opt.problems.mixing_step import MixingStep as MixingStep
 from fl_opt.problems.mixing_weights import MixingWeights as MixingWeights
 from fl_opt.problems.multi_cell_power import MultiCellPower as MultiCellPower
+from fl_opt.problems.multiple_access import MultipleAccess as MultipleAccess
+from fl_opt.problems.multiple_access import UplinkRates as UplinkRates
 from fl_opt.problems.over_the_air_fading import OverTheAirFading as OverTheAirFading
 from fl_opt.problems.over_the_air_power import OverTheAirPower as OverTheAirPower
 from fl_opt.problems.over_the_air_selection import OverTheAirSelection as OverTheAirSelection
+from fl_opt.problems.polymatroid_rates import PolymatroidBits as PolymatroidBits
+from fl_opt.problems.polymatroid_rates import PolymatroidRates as PolymatroidRates
 from fl_opt.problems.private_alignment import PrivateAlignment as PrivateAlignment
 from fl_opt.problems.private_power import PrivatePower as PrivatePower
 from fl_opt.problems.residence_scheduling import ResidenceScheduling as ResidenceScheduling
