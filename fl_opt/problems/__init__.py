@@ -30,6 +30,8 @@ from fl_opt.problems.local_accuracy import LocalAccuracy as LocalAccuracy
 from fl_opt.problems.local_accuracy import LocalAccuracyTime as LocalAccuracyTime
 from fl_opt.problems.local_steps import LocalSteps as LocalSteps
 from fl_opt.problems.local_steps import StepCount as StepCount
+from fl_opt.problems.long_term_energy import LongTermEnergy as LongTermEnergy
+from fl_opt.problems.long_term_energy import Schedule as Schedule
 from fl_opt.problems.max_participation import MaxParticipation as MaxParticipation
 from fl_opt.problems.meta_selection import MetaBlockSelection as MetaBlockSelection
 from fl_opt.problems.meta_selection import MetaSelection as MetaSelection

@@ -38,7 +38,7 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
     )
     alone_j = np.zeros(size)
     for k in np.flatnonzero(choice.least <= choice.supply):
-        alone_j[k] = _least_energy(problem.rest(np.arange(size) == k), math.inf, True)[1]
+        alone_j[k] = least_energy(problem.rest(np.arange(size) == k), math.inf, True)[1]
     energy_low_j = masks @ alone_j * (1.0 - 32.0 * EPS)
     lowest = choice.charge * energy_low_j - utility * (1.0 + 32.0 * EPS)
     best = math.inf
@@ -59,7 +59,7 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
             continue
         spare_j = (best + gained) / choice.charge if choice.charge > 0.0 else math.inf
         limit_j = min(choice.budget, spare_j)
-        found, low_j = _least_energy(problem.rest(taken), limit_j, choice.charge > 0.0)
+        found, low_j = least_energy(problem.rest(taken), limit_j, choice.charge > 0.0)
         low = choice.charge * low_j - gained * (1.0 + 32.0 * EPS)
         if found is not None:
             decision = problem.join(taken, found)
@@ -70,12 +70,13 @@ def subsets(problem: JointSchedule) -> Iterator[tuple[Allocation, float]]:
             yield problem.join(np.zeros_like(taken), None), low
 
 
-def _least_energy(
-    problem: MinEnergy, budget_j: float, exact: bool
+def least_energy(
+    problem: MinEnergy, budget_j: float, exact: bool, gap: float = 1e-13
 ) -> tuple[Allocation | None, float]:
     """A decision within the budget, or None, and a lower bound of the least energy [J].
 
-    The search ends as soon as the budget is decided, or, if `exact`, at the least energy.
+    The search ends as soon as the budget is decided, or, if `exact`, at the least energy, known to
+    a relative `gap`.
     """
     low, high, price = 0.0, math.inf, problem.price_guess()
     found, bound = None, 0.0
@@ -89,7 +90,7 @@ def _least_energy(
         energy = problem.cost(decision)
         if energy < least and energy <= budget_j * (1.0 + FEASIBLE):
             found, least = decision, energy
-        if found is not None and (not exact or least - bound <= 1e-13 * least):
+        if found is not None and (not exact or least - bound <= gap * least):
             break
         low, high = (price, high) if response.demand > problem.supply else (low, price)
         if high <= low * (1.0 + 1e-14):

@@ -152,15 +152,15 @@ class JointSchedule:
         return self.network.replace(energy_j=limit)
 
     @cached_property
-    def _candidates(self) -> NDArray[np.int_]:
-        """Devices whose own round is possible and worth its energy, unless proven otherwise."""
+    def candidates_at(self) -> NDArray[np.int_]:
+        """(n,) devices whose own round is possible and worth its energy, unless disproved."""
         alone = Uplink(self._limited, self.deadline_s)
         able = np.isfinite(alone.least_hz) & (alone.least_low_hz <= self.network.band_hz)
         return np.flatnonzero(able & (self._utility > 0.0))
 
     def _of(self, network: Network) -> Uplink:
         deadline = vector("deadline_s", self.deadline_s, self.network.size)
-        return Uplink(network[self._candidates], deadline[self._candidates])
+        return Uplink(network[self.candidates_at], deadline[self.candidates_at])
 
     @cached_property
     def _uplink(self) -> Uplink:
@@ -183,22 +183,22 @@ class JointSchedule:
     def _free(self) -> NDArray[np.bool_]:
         """(n,) candidates whose energy does not count: they take their least bandwidth."""
         if self._weight is None:
-            return np.zeros(self._candidates.size, dtype=bool)
-        free: NDArray[np.bool_] = self._weight[self._candidates] == 0.0
+            return np.zeros(self.candidates_at.size, dtype=bool)
+        free: NDArray[np.bool_] = self._weight[self.candidates_at] == 0.0
         return free
 
     @cached_property
     def choice(self) -> Choice:
         """The candidates (n,): devices whose own round is possible and worth its energy."""
         least = low = np.zeros(0)
-        if self._candidates.size and self._weight is None:
+        if self.candidates_at.size and self._weight is None:
             least, low = self._uplink.least_hz, self._limited_uplink.least_low_hz
-        elif self._candidates.size:
+        elif self.candidates_at.size:
             # weights are rounded, and with them least amounts
             least = np.maximum(self._uplink.least_hz, self._counted.least_hz)
             low = self._of(self._limited).least_low_hz
         return Choice(
-            value=self._utility[self._candidates],
+            value=self._utility[self.candidates_at],
             least=least,
             least_low=low,
             supply=self.network.band_hz,
@@ -219,7 +219,7 @@ class JointSchedule:
         """The round in which candidates `taken` (n,) do what `decision` says; None for nobody."""
         if decision is None:
             return Allocation.none(self.network.size, float(np.max(self.deadline_s)))
-        index = self._candidates[taken]
+        index = self.candidates_at[taken]
 
         def wide(values: ArrayLike | None) -> Floats:
             full = np.zeros(self.network.size)
@@ -242,8 +242,8 @@ class JointSchedule:
 
         def filled(counted: ArrayLike | None, floor: ArrayLike | None) -> Floats:
             wide = np.array(counted, dtype=float)
-            wide[self._candidates] = np.where(
-                self._free, np.asarray(floor, dtype=float), wide[self._candidates]
+            wide[self.candidates_at] = np.where(
+                self._free, np.asarray(floor, dtype=float), wide[self.candidates_at]
             )
             return np.where(joined.selected, wide, 0.0)
 
@@ -268,7 +268,7 @@ class JointSchedule:
         """The candidates (n,) of an earlier decision; None where the devices are others."""
         if decision.size != self.network.size:
             return None
-        return decision.selected[self._candidates]
+        return decision.selected[self.candidates_at]
 
     def first(self, decision: Allocation) -> Floats:
         """Bandwidths of those who take part in a round of `rest` [Hz]."""
