@@ -22,6 +22,7 @@ NAMES: tuple[str, ...] = (
     "decentralised",
     "distillation",
     "privacy",
+    "split-inference",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 
