@@ -18,7 +18,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "measured"]
 html_theme = "furo"
 html_title = "fl_opt"
 html_static_path = ["_static"]
