@@ -106,7 +106,7 @@ def all_rounds_s(cell: Network) -> tuple[Floats, Floats]:
 def test_equals_the_best_of_all_sets(seed: int) -> None:
     problem = stated(seed, 2 + seed % 6, energy=False)
     sets, length = all_rounds_s(problem.network)
-    cost = length * problem.model.rounds(sets @ worth_of(problem))
+    cost = length * problem.convergence.rounds(sets @ worth_of(problem))
     cost[length > 1e5] = np.inf
     solution = certified(problem)
     assert solution.certificate.cost == pytest.approx(cost.min(), rel=1e-8)
@@ -129,7 +129,7 @@ def test_equals_the_best_of_all_sets_under_energy_limits(seed: int) -> None:
             middle = math.sqrt(low * high)
             fits = float(np.sum(least_bandwidth_hz(cell, middle))) <= cell.band_hz
             low, high = (low, middle) if fits else (middle, high)
-        best = min(best, high * float(problem.model.rounds(worth[chosen].sum())))
+        best = min(best, high * float(problem.convergence.rounds(worth[chosen].sum())))
     assert solution.certificate.cost == pytest.approx(best, rel=1e-7)
     assert solution.certificate.bound <= best * (1.0 + 1e-7)
 
@@ -233,7 +233,7 @@ def test_the_best_training_is_a_step_of_the_staircase() -> None:
     solution = certified(problem)
     last = 10.0 * float(solution.allocation.deadline_s)
     steps = list(staircase(problem.network, last, utility=problem.utility))
-    cost = [step.round_s * float(problem.model.rounds(step.utility)) for step in steps]
+    cost = [step.round_s * float(problem.convergence.rounds(step.utility)) for step in steps]
     assert min(cost) == pytest.approx(solution.certificate.cost, rel=1e-9)
 
 
@@ -252,7 +252,7 @@ def test_a_staircase_ends_where_it_is_told() -> None:
 @given(seeds, st.integers(1, 8), st.floats(1.0, 4.0))
 def test_laws_of_band_order_and_units(seed: int, size: int, more: float) -> None:
     problem = stated(seed, size)
-    cell, model, utility = problem.network, problem.model, worth_of(problem)
+    cell, model, utility = problem.network, problem.convergence, worth_of(problem)
     base = certified(problem).certificate.cost
     wider = BudgetedTraining(cell.replace(band_hz=more * cell.band_hz), model, utility)
     assert certified(wider).certificate.cost <= base * (1.0 + 1e-9)
@@ -308,15 +308,15 @@ def test_nothing_to_do_takes_no_time() -> None:
 
 def test_is_a_policy_and_can_be_stated_in_a_file(tmp_path: Path) -> None:
     cell = network(np.random.default_rng(3), 6)
-    policy = fl_opt.Optimised(partial(BudgetedTraining, model=RoundsModel(10.0, 1e3)))
+    policy = fl_opt.Optimised(partial(BudgetedTraining, convergence=RoundsModel(10.0, 1e3)))
     rng = np.random.default_rng(0)
     round_, memory = policy.decide(fl_opt.Round(cell, 0, rng), policy.start(6, rng))
     assert round_ is memory.solution.allocation
     cell.to_csv(tmp_path / "cell.csv")
     text = 'problem = "BudgetedTraining"\nnetwork = "cell.csv"\nutility = 1\n'
-    (tmp_path / "it.toml").write_text(text + "[model]\nfixed = 10\nshared = 100\n")
+    (tmp_path / "it.toml").write_text(text + "[convergence]\nfixed = 10\nshared = 100\n")
     found = read_problem(tmp_path / "it.toml").problem
-    assert found.model == RoundsModel(10, 100)
+    assert found.convergence == RoundsModel(10, 100)
     certified(found)
 
 
@@ -367,7 +367,7 @@ def test_the_greedy_adds_who_lengthens_the_round_least(seed: int) -> None:
 
 def test_the_greedy_is_a_policy() -> None:
     check_policy(LeastTimeGreedy(RoundsModel(10.0, 1e3)))
-    with pytest.raises(InvalidInput, match=r"LeastTimeGreedy\.model is int"):
+    with pytest.raises(InvalidInput, match=r"LeastTimeGreedy\.convergence is int"):
         LeastTimeGreedy(3)
 
 
@@ -396,7 +396,7 @@ def test_nobody_can_take_part(cell: Network, utility: Any, constraint: str) -> N
         (lambda: RoundsModel(-1.0, 1.0), "fixed is -1"),
         (lambda: RoundsModel(0.0, 0.0), r"fixed \+ shared is 0"),
         (lambda: RoundsModel(1.0, 1.0, 0.0), "power is 0"),
-        (lambda: BudgetedTraining(still(2), 5), "model is int"),
+        (lambda: BudgetedTraining(still(2), 5), "convergence is int"),
         (lambda: BudgetedTraining(still(2), RoundsModel(1, 1), [1.0, math.nan]), "utility"),
         (
             lambda: BudgetedTraining(still(2, power_max_w=math.inf), RoundsModel(1, 1)),

@@ -29,7 +29,7 @@ class LeastTimeGreedy:
 
     Parameters
     ----------
-    model
+    convergence
         How many rounds a training takes, by the utility of each.
     count
         Whether every device counts one; else its samples.
@@ -39,13 +39,15 @@ class LeastTimeGreedy:
     their own for the rounds; unlimited power without an energy limit is passed over.
     """
 
-    model: RoundsModel
+    convergence: RoundsModel
     count: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, RoundsModel):
+        if not isinstance(self.convergence, RoundsModel):
             raise InvalidInput(
-                "LeastTimeGreedy.model", type(self.model).__name__, "a fl_opt.RoundsModel"
+                "LeastTimeGreedy.convergence",
+                type(self.convergence).__name__,
+                "a fl_opt.RoundsModel",
             )
 
     def start(self, size: int, rng: np.random.Generator) -> None:
@@ -62,7 +64,7 @@ class LeastTimeGreedy:
         while waiting.any():
             then, k = _next(network, chosen, waiting, length)
             worth += float(utility[k])
-            longer = then * float(self.model.rounds(worth))
+            longer = then * float(self.convergence.rounds(worth))
             if longer >= training:
                 break
             length, training = then, longer

@@ -18,8 +18,8 @@ at some T is given its shortest round T(S); between that and T the staircase is 
 is left to look for. Where all w are equal, U* has K steps and T(S) is one bisection each.
 
 The problem is that of Shi, Zhou, Niu, Jiang, Geng, IEEE TWC 2021, arXiv 2007.07174, who schedule
-greedily (``LeastTimeGreedy``) with a convergence bound of their own; the model of the rounds here
-is a parameter, and the exact method is derived here.
+greedily (``LeastTimeGreedy``) with a convergence bound of their own; how the rounds fall with U is
+a parameter here, and the exact method is derived here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class BudgetedTraining:
     ----------
     network
         Who could take part.
-    model
+    convergence
         How many rounds it takes, by the utility of each.
     utility
         What it is worth that a device takes part, a scalar or (K,), e.g. its samples, or 1 where
@@ -67,7 +67,7 @@ class BudgetedTraining:
     """
 
     network: Network
-    model: RoundsModel
+    convergence: RoundsModel
     utility: ArrayLike | None = None
 
     unit = "s"
@@ -75,8 +75,10 @@ class BudgetedTraining:
     def __post_init__(self) -> None:
         if not isinstance(self.network, Network):
             raise InvalidInput("network", type(self.network).__name__, "a fl_opt.Network")
-        if not isinstance(self.model, RoundsModel):
-            raise InvalidInput("model", type(self.model).__name__, "a fl_opt.RoundsModel")
+        if not isinstance(self.convergence, RoundsModel):
+            raise InvalidInput(
+                "convergence", type(self.convergence).__name__, "a fl_opt.RoundsModel"
+            )
         _ = self._utility
         require_limited(self.network)
 
@@ -90,7 +92,7 @@ class BudgetedTraining:
         """Time of all rounds [s]."""
         length = float(fdma_use(self.network, decision).finish_s.max())
         worth = total(np.where(decision.selected, self._utility, 0.0))
-        rounds = float(self.model.rounds(worth))
+        rounds = float(self.convergence.rounds(worth))
         return length * rounds if np.isfinite(rounds) else rounds
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
@@ -134,7 +136,7 @@ class BudgetedTraining:
 
     def bound(self, x: float, worth: float) -> float:
         """Lower bound of the time in rounds of at least `x` seconds and at most that utility."""
-        return float(x * self.model.rounds(worth * (1.0 + 8.0 * EPS))) * (1.0 - 16.0 * EPS)
+        return float(x * self.convergence.rounds(worth * (1.0 + 8.0 * EPS))) * (1.0 - 16.0 * EPS)
 
 
 def _spread(decision: Allocation, chosen: Mask) -> Allocation:
