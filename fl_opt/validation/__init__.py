@@ -3,6 +3,9 @@
 Importing this loads no torch; loading a ``Task`` does.
 """
 
+from fl_opt.validation.asynchronous import FedAsync as FedAsync
+from fl_opt.validation.asynchronous import FedBuff as FedBuff
+from fl_opt.validation.asynchronous import TieredAverage as TieredAverage
 from fl_opt.validation.clock import Measured as Measured
 from fl_opt.validation.clock import claims as claims
 from fl_opt.validation.clock import measure as measure

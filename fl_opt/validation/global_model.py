@@ -13,6 +13,7 @@ from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
 from fl_opt.units import Floats
 from fl_opt.validation.data import Ints
+from fl_opt.validation.under_way import WAIT, Tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,6 +93,10 @@ class LocalDescent:
 
     def server_s(self, state: Any) -> float:
         return 0.0
+
+    @property
+    def tick(self) -> Tick:
+        return WAIT
 
     def updates(
         self,

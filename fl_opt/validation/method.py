@@ -11,6 +11,7 @@ from fl_opt.allocation import Allocation
 from fl_opt.network import Network
 from fl_opt.units import Floats
 from fl_opt.validation.clock import Measured
+from fl_opt.validation.under_way import Tick
 from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Method(Protocol):
     @property
     def signals(self) -> tuple[str, ...]:
         """Names of what `observe` returns."""
+
+    @property
+    def tick(self) -> Tick:
+        """When a round ends; ``under_way.WAIT`` waits for all that take part in it."""
 
     def workload(self, federation: Federation) -> Workload:
         """What every device computes and sends in a round if told nothing else."""
@@ -61,6 +66,9 @@ class Method(Protocol):
         rng: np.random.Generator,
     ) -> Any:
         """State after a round in which `outcome.arrived` got through.
+
+        `allocation.selected` began in this round, `outcome.selected` ended in it: the same where
+        the server waits for all.
 
         `rng` is fresh in every round. Draw from it in a way that does not depend on who arrived,
         or runs with different policies no longer meet the same luck.

@@ -28,6 +28,7 @@ from fl_opt.validation.method import Method
 from fl_opt.validation.simulation import Arm, simulate
 from fl_opt.validation.task import Task
 from fl_opt.validation.trace import Trace
+from fl_opt.validation.under_way import Tick
 from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class _Payload:
     @property
     def signals(self) -> tuple[str, ...]:
         return self.method.signals
+
+    @property
+    def tick(self) -> Tick:
+        return self.method.tick
 
     def workload(self, federation: Federation) -> Workload:
         work = self.method.workload(federation)

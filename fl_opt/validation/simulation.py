@@ -22,6 +22,7 @@ from fl_opt.validation.fedavg import FedAvg
 from fl_opt.validation.method import Method
 from fl_opt.validation.task import Task
 from fl_opt.validation.trace import Trace, jain
+from fl_opt.validation.under_way import UnderWay
 from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class _Line:
     network: Network
     allocation: Allocation
     outcome: Measured
+    bandwidth_hz: Floats
     claim: tuple[float, float]
     score: Score
     solution: Any
@@ -162,19 +164,21 @@ def simulate(
     policy, method, size = arm.policy, arm.method, federation.size
     battery = np.full(size, math.inf) if scenario.battery_j is None else scenario.battery_j
     notes, log, last = _shortage(federation, scenario, task), list[_Line](), None
+    under_way = UnderWay.idle(size)
     workload, broadcast_bit = method.workload(federation), method.broadcast_bit(federation)
     here = copy.deepcopy(streams.nature)
     with torch_threads(threads):
         memory = policy.start(size, streams.policy)
         state = method.start(federation, streams.start)
         for index, network in enumerate(islice(scenario.rounds(streams.nature, workload), rounds)):
-            seen = network.replace(energy_j=np.minimum(network.energy_j, battery))
+            seen = under_way.offer(network.replace(energy_j=np.minimum(network.energy_j, battery)))
             luck, learning = streams.of_round()
             solution = None
             try:
                 allocation, memory = policy.decide(
                     Round(seen, index, streams.policy, last, method.observe(state)), memory
                 )
+                allocation = under_way.idle_among(allocation)
                 solution = getattr(memory, "solution", None)
                 if getattr(memory, "note", ""):
                     notes.append(f"round {index}: {memory.note}")
@@ -182,8 +186,8 @@ def simulate(
                 besides_s = method.server_s(state) + _downlink_s(
                     scenario, broadcast_bit, network, allocation
                 )
-                last = measure(
-                    network,
+                begun = measure(
+                    seen,
                     allocation,
                     luck,
                     downlink_s=besides_s,
@@ -194,14 +198,18 @@ def simulate(
             except Infeasible as reason:
                 notes.append(f"round {index}: nobody takes part, {reason}")
                 allocation, besides_s = Allocation.none(size), 0.0
-                last = measure(network, allocation, luck, idle_s=idle_s)
-            battery = battery - last.energy_j
+                begun = measure(seen, allocation, luck, idle_s=idle_s)
+            under_way = under_way.joined(begun, allocation, besides_s)
+            bandwidth_hz = under_way.bandwidth_hz
+            last, under_way = under_way.until(method.tick)
+            battery = np.maximum(battery - last.energy_j, 0.0)
             state = method.learn(federation, state, allocation, last, learning)
             log.append(
                 _Line(
                     seen,
                     allocation,
                     last,
+                    bandwidth_hz,
                     claims(seen, allocation, besides_s),
                     method.evaluate(federation, state),
                     solution,
@@ -241,7 +249,6 @@ def _trace(
     device_energy_j = np.array([outcome.energy_j for outcome in outcomes])
     round_s = np.array([outcome.seconds for outcome in outcomes])
     selected = np.array([outcome.selected for outcome in outcomes])
-    bandwidth = np.array([line.allocation.bandwidth_hz for line in log])
     solutions = [line.solution for line in log]
     return Trace(
         arm=arm,
@@ -262,7 +269,7 @@ def _trace(
         upload_j=np.array([outcome.upload_j.sum() for outcome in outcomes]),
         gap=np.array([one.certificate.gap if one else math.nan for one in solutions]),
         participation=participation,
-        bandwidth_hz=np.where(selected, bandwidth, 0.0),
+        bandwidth_hz=np.array([line.bandwidth_hz for line in log]),
         device_energy_j=device_energy_j,
         first_network=log[0].network,
         first_allocation=log[0].allocation,
