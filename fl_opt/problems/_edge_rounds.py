@@ -191,8 +191,8 @@ def balanced(
     """
     found = Dual(edges, [worth(network, price, x, reach) for network, price in edges], x)
     prices = [bound.price for bound in found.bounds]
-    spent = [float(bound.slope.sum()) for bound in found.bounds]
-    tight = int(np.argmax(spent))
+    filled = [float(Uplink(net, x).least_hz.sum()) / max(net.band_hz, 1e-300) for net, _ in edges]
+    tight = int(np.argmax(filled))
 
     def later(scale: float) -> Dual | None:
         return _dual(edges, prices, min(x / scale, reach), reach)
