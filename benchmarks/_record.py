@@ -18,6 +18,7 @@ NAMES = (
     "joint",
     "speed",
     "assignment",
+    "heuristics",
     "heuristics_blocks",
     "training",
     "import_time",
