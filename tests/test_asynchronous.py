@@ -212,6 +212,7 @@ def works(draw: Any) -> tuple[Any, Allocation, float]:
     return net, chosen, 0.02 + draw(reals)
 
 
+@settings(deadline=None)
 @given(works(), st.floats(0.0, 0.5, width=32))
 def test_cutting_work_into_rounds_changes_neither_energy_nor_arrivals(
     work: tuple[Any, Allocation, float], wait_s: float
@@ -288,7 +289,7 @@ def test_the_same_again() -> None:
     np.testing.assert_array_equal(first.device_energy_j, second.device_energy_j)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 5))
 def test_rounds_are_the_arrivals_of_a_queue(tenths: list[int], buffer: int) -> None:
     """Against a simulation of events in whole numbers, which knows no network."""
