@@ -50,6 +50,7 @@ class Toy(Experiment):
     source: ClassVar[str] = "nobody, nowhere"
     dataset: str = "digits"
     height: float = 1.0
+    sizes: tuple[int, ...] = (1, 2)
     least: float = 0.5
 
     @property
@@ -293,8 +294,9 @@ def test_a_record_says_what_its_runs_found(path: Path) -> None:
     outcome = outcome_of(record)
     assert path.stem == record["experiment"]
     assert outcome.complete
-    settings = dataclasses.asdict(load(path.stem))
-    assert {**record["settings"], "dataset": settings["dataset"]} == settings
+    assert dataclasses.replace(outcome.experiment, dataset=load(path.stem).dataset) == load(
+        path.stem
+    )
     assert path.with_suffix(".md").read_text(encoding="utf-8") == markdown(outcome)
     for picture in pictures(outcome):
         assert path.with_name(f"{picture.name}.svg").is_file()

@@ -48,7 +48,12 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
     """The outcome that a record tells of; its table and pictures are computed anew."""
-    experiment = dataclasses.replace(load(record["experiment"]), **record["settings"])
+    # JSON has lists alone; settings that are sequences are tuples
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record["settings"].items()
+    }
+    experiment = dataclasses.replace(load(record["experiment"]), **settings)
     runs = {
         Cell(run["arm"], run["seed"]): Kept(run["data"], run["seconds"]) for run in record["runs"]
     }
