@@ -87,7 +87,7 @@ def least_max(problem: EdgeAssociation) -> float:
 
         low = math.log(shortest) + 1e-9
         found = minimize_scalar(
-            cost, bounds=(low, low + 5.0), method="bounded", options={"xatol": 1e-5}
+            cost, bounds=(low, low + 5.0), method="bounded", options={"xatol": 1e-9}
         )
         costs.append(float(found.fun))
     return min(costs)
