@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "distillation",
     "privacy",
     "split-inference",
+    "asynchronous",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 
