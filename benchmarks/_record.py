@@ -20,6 +20,7 @@ NAMES = (
     "assignment",
     "heuristics",
     "heuristics_blocks",
+    "heuristics_edges",
     "training",
     "import_time",
     "regime",
