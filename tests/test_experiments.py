@@ -203,9 +203,10 @@ def test_an_interrupt_keeps_what_is_finished(store: Store, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return plain(self, cell)
 
-    with monkeypatch.context() as patch, pytest.raises(Halted) as caught:
+    with monkeypatch.context() as patch:
         patch.setattr(Toy, "run", run)
-        reproduce([Toy()], store)
+        with pytest.raises(Halted) as caught:
+            reproduce([Toy()], store)
     (outcome,) = caught.value.outcomes
     assert caught.value.missing == 2
     assert len(outcome.runs) == 4

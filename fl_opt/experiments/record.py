@@ -49,7 +49,7 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
     """The outcome that a record tells of; its table and pictures are computed anew."""
     # JSON has lists alone; settings that are sequences are tuples
-    settings = {
+    settings: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in record["settings"].items()
     }
