@@ -156,11 +156,11 @@ def _plain(outcome: Outcome) -> dict[str, object]:
 
 
 def _print(outcome: Outcome) -> None:
-    from fl_opt.experiments.tables import HEADS, lines, setting, title, verdict
+    from fl_opt.experiments.tables import HEADS, lines, setting, spent, title, verdict
 
     one = outcome.experiment
     click.echo(click.style(f"{one.name}: {title(one)}", bold=True))
-    click.echo(f"{setting(outcome)}; {verdict(outcome)}")
+    click.echo(f"{setting(outcome)}, {spent(outcome)}; {verdict(outcome)}")
     table = [("quantity", *HEADS), *lines(outcome.rows)]
     if len(table) > 1:
         widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fl_opt.comparison.environment import describe
 from fl_opt.experiments.record import pictures
 from fl_opt.experiments.runner import Outcome
-from fl_opt.experiments.tables import HEADS, MET, ours, setting, story, title, verdict
+from fl_opt.experiments.tables import HEADS, MET, ours, setting, spent, story, title, verdict
 from fl_opt.report.html import facts
 from fl_opt.report.page import Block, Cell, Code, Facts, Gallery, Notes, Page, Section, Table, Text
 
@@ -34,9 +34,12 @@ def page(outcomes: Sequence[Outcome]) -> Page:
         Table(
             "All experiments",
             "experiment",
-            ("outcome", "setting"),
+            ("outcome", "setting", "time"),
             [
-                (outcome.experiment.name, [Cell(verdict(outcome)), Cell(setting(outcome))])
+                (
+                    outcome.experiment.name,
+                    [Cell(verdict(outcome)), Cell(setting(outcome)), Cell(spent(outcome))],
+                )
                 for outcome in outcomes
             ],
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,14 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
         "settings": dataclasses.asdict(one),
         "held": outcome.held,
         "runs": [
-            {"arm": cell.arm, "seed": cell.seed, "seconds": round(run.seconds, 1), "data": run.data}
-            for cell, run in ((cell, outcome.runs[cell]) for cell in one.cells())
+            {"arm": cell.arm, "seed": cell.seed, "data": outcome.runs[cell].data}
+            for cell in one.cells()
         ],
-        "environment": describe(),
+        "environment": describe() | {"command": f"fl-opt reproduce {one.name}"},
     }
     path = home / f"{one.name}.json"
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    # from what was written, seconds rounded, as everybody can who has the file
+    # from what was written, as everybody can who has the file
     read = outcome_of(record)
     path.with_suffix(".md").write_text(markdown(read), encoding="utf-8")
     for picture in pictures(read):
@@ -54,9 +55,7 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
         for name, value in record["settings"].items()
     }
     experiment = dataclasses.replace(load(record["experiment"]), **settings)
-    runs = {
-        Cell(run["arm"], run["seed"]): Kept(run["data"], run["seconds"]) for run in record["runs"]
-    }
+    runs = {Cell(run["arm"], run["seed"]): Kept(run["data"], math.nan) for run in record["runs"]}
     return Outcome(experiment, runs, record["held"])
 
 

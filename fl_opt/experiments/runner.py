@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock of all its cells, one after another [s]."""
+        """Processor time of all its cells [s]; NaN where it comes from a record."""
         return sum(run.seconds for run in self.runs.values())
 
     @functools.cached_property
@@ -133,9 +133,9 @@ class _Job:
 
         # the same figures and no quarrel over cores, whatever the number of workers
         with threads(1):
-            begin = time.perf_counter()
+            begin = time.process_time()
             data = self.experiment.run(self.cell)
-            return Kept(data, time.perf_counter() - begin)
+            return Kept(data, time.process_time() - begin)
 
 
 def reproduce(

@@ -26,7 +26,7 @@ _PATIENCE_S = 60.0
 
 
 class Kept(NamedTuple):
-    """A finished run: what it found, and the seconds of wall-clock that it took."""
+    """A finished run: what it found, and the processor time that it took [s]."""
 
     data: Data
     seconds: float

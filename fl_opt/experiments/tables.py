@@ -83,12 +83,14 @@ def verdict(outcome: Outcome) -> str:
 
 
 def setting(outcome: Outcome) -> str:
-    """On which data, in how many runs, in what time."""
+    """On which data, in how many runs."""
     one = outcome.experiment
     data = f"data {one.dataset}, " if one.dataset else ""
     cells = one.cells()
     seeds = len({cell.seed for cell in cells})
-    return (
-        f"{data}{len(cells)} runs, {seeds} seed{'s' * (seeds != 1)}, "
-        f"{outcome.seconds / 60.0:.1f} minutes of one core"
-    )
+    return f"{data}{len(cells)} runs, {seeds} seed{'s' * (seeds != 1)}"
+
+
+def spent(outcome: Outcome) -> str:
+    """Processor time of its runs, those included that were kept from before."""
+    return f"{outcome.seconds / 60.0:.1f} minutes of one core"

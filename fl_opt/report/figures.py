@@ -114,7 +114,7 @@ def curves(
             markevery=(x.size // 7, max(x.size // 5, 1)),
             markersize=4.0,
         )
-        told.append(f"{one.name} ends at {y[-1]:.3g} after {x[-1]:.4g} {unit}")
+        told.append(f"{one.name} ends at {y[-1]:.3g} after {x[-1]:.4g} {unit}".rstrip())
     if target is not None:
         axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         y_name += f"   ┄ target {target:.3g}"
