@@ -18,12 +18,14 @@ NAMES: tuple[str, ...] = (
     "compression",
     "compression-levels",
     "over-the-air",
+    "personalised",
     "hierarchical",
     "decentralised",
     "distillation",
     "privacy",
     "split-inference",
     "asynchronous",
+    "calibration",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 

@@ -18,14 +18,23 @@ refits to the fitted values with the relative errors dealt out anew (residual bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fl_opt.allocation import Allocation
 from fl_opt.checks import number, vector, whole
 from fl_opt.errors import InvalidInput
+from fl_opt.problems.local_steps import Constants, estimate
 from fl_opt.problems.rounds_model import RoundsModel
 from fl_opt.units import Floats
+from fl_opt.validation.global_model import LocalDescent, numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fl_opt.validation.federation import Federation
 
 TERMS = ("work", "fixed", "drift", "spread")
 
@@ -132,6 +141,32 @@ def calibrate(
     again = np.array([_fit(terms, fitted * one) for one in drawn])
     errors = dict(zip(TERMS, again.std(axis=0, ddof=1).tolist(), strict=True))
     return Calibration(StepsModel(*best.tolist()), errors, scatter, again)
+
+
+def constants(
+    federation: Federation, method: LocalDescent, weights: Tensor, rng: np.random.Generator
+) -> Constants:
+    """What ``LocalSteps`` asks for, estimated by all devices in one round from `weights` (P,)."""
+    everyone = np.arange(federation.size)
+    told = federation.everything(everyone)
+
+    def at(models: Tensor) -> tuple[Floats, Floats]:
+        gradient, loss = federation.model.gradient(models, federation.x, federation.y, told)
+        return numbers(gradient), numbers(loss)
+
+    nominal = Allocation.none(federation.size)
+    updates, _ = method.updates(federation, weights, everyone, nominal, rng)
+    gradient, loss = at(weights)
+    local_gradient, local_loss = at(weights + updates)
+    return estimate(
+        parameters=numbers(weights),
+        local_parameters=numbers(weights + updates),
+        loss=loss,
+        local_loss=local_loss,
+        gradient=gradient,
+        local_gradient=local_gradient,
+        samples=federation.samples,
+    )
 
 
 def _terms(utility: ArrayLike, steps: ArrayLike) -> Floats:
