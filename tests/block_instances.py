@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import mpmath
-import numpy as np
 
+from benchmarks.laws.blocks import BITS
 from fl_opt.problems import BlockNetwork, MinBlockRoundTime, ResourceBlockAssignment
-from fl_opt.problems.block_links import Counted
 
 CASE = json.loads((Path(__file__).parent / "cases" / "wirelessfl_9x6.json").read_text())
-BITS = 39760 * 16
-POWERS: tuple[Literal["max", "chosen"], ...] = ("max", "chosen")
-COUNTED: tuple[Counted, ...] = ("neither", "energy", "both")
 
 
 def published(power: str, **changes: Any) -> ResourceBlockAssignment:
@@ -27,26 +23,6 @@ def published(power: str, **changes: Any) -> ResourceBlockAssignment:
     )  # fmt: skip
     limits = {"delay_s": CASE["delay_req_s"], "energy_j": CASE["energy_req_J"]}
     return ResourceBlockAssignment(network, **(limits | {"power": power} | changes))
-
-
-def random_problem(rng: np.random.Generator, size: int, blocks: int) -> ResourceBlockAssignment:
-    """A draw in which delay, energy, and for some devices nothing, stands in the way."""
-    network = BlockNetwork(
-        gain=rng.uniform(20, 400, size)[:, None] ** -2 * rng.exponential(1.0, (size, blocks)),
-        interference_w=rng.uniform(1e-8, 1.2e-7, blocks),
-        power_max_w=rng.uniform(0.005, 0.05, size),
-        upload_bit=BITS * rng.uniform(0.2, 2.0, size) * (rng.random(size) < 0.95),
-        samples=rng.integers(0, 600, size),
-        band_hz=1e6,
-        downlink_bit=BITS * rng.integers(0, 2),
-        downlink_interference_w=1.8e-7,
-        waterfall=rng.uniform(0.1, 2.0),
-        cycles=1e7,
-        capacitance=1e-28,
-    )
-    limits = rng.uniform(0.05, 0.8, size), 10.0 ** rng.uniform(-3, -1.5, size)
-    power = POWERS[rng.integers(2)]
-    return ResourceBlockAssignment(network, *limits, power, COUNTED[rng.integers(3)])
 
 
 def exact_weight(problem: ResourceBlockAssignment, i: int, n: int) -> Any:

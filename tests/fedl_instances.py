@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import mpmath
-import numpy as np
 
 from fl_opt.problems import FEDL
-from fl_opt.units import Floats
 
 CASE = json.loads((Path(__file__).parent / "cases" / "fedl_infocom_5dev.json").read_text())
 FIELDS = ("noise_over_gain", "cycles_per_bit", "data_bit", "cpu_min_hz", "cpu_max_hz")
@@ -23,28 +21,6 @@ def published(kappa: float, **changes: Any) -> FEDL:
     given |= {"power_min_w": CASE["power_w"][0], "power_max_w": CASE["power_w"][1]}
     given |= {"upload_nat": CASE["upload_nat"], "band_hz": CASE["band_hz"]}
     return FEDL(**(given | {"alpha": CASE["capacitance_alpha"], "kappa": kappa} | changes))
-
-
-def random_fields(rng: np.random.Generator, size: int) -> dict[str, Any]:
-    """Fields over several decades; in some draws no slowest clock, no least power, no heat."""
-
-    def decades(low: float, high: float) -> Floats:
-        return np.asarray(10.0 ** rng.uniform(low, high, size))
-
-    slowest, quietest = decades(7, 9), decades(-3, -0.5)
-    return {
-        "noise_over_gain": decades(-3, 2),
-        "cycles_per_bit": rng.uniform(5, 50, size),
-        "data_bit": decades(6, 9) * (rng.random(size) < 0.9) + 1e5,
-        "cpu_min_hz": slowest * (rng.random() < 0.8),
-        "cpu_max_hz": slowest * decades(0, 2),
-        "power_min_w": quietest * (rng.random() < 0.8),
-        "power_max_w": quietest * decades(0, 3) if rng.random() < 0.8 else math.inf,
-        "upload_nat": decades(3, 5),
-        "band_hz": 10.0 ** rng.uniform(5, 7),
-        "alpha": decades(-29, -26) * (rng.random(size) < 0.9),
-        "kappa": 10.0 ** rng.uniform(-4, 4),
-    }
 
 
 def exact_cost(problem: FEDL) -> Any:

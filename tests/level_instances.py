@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from fl_opt.problems import BlockLevels, BlockNetwork
-from fl_opt.problems.block_links import Counted
 
 LEVEL_CASE = json.loads((Path(__file__).parent / "cases" / "e2ws_K5_RB5.json").read_text())
-COUNTED: tuple[Counted, ...] = ("neither", "energy", "both")
 
 
 def published_levels(distance_m: Any = None, metric: Any = None, **changes: Any) -> BlockLevels:
@@ -43,36 +41,3 @@ def published_levels(distance_m: Any = None, metric: Any = None, **changes: Any)
         "training": "energy",
     }
     return BlockLevels(network, **(fields | changes))
-
-
-def random_levels(
-    rng: np.random.Generator, size: int, blocks: int, levels: tuple[int, int, int]
-) -> BlockLevels:
-    """A draw in which band, seats, delay, error, energy and joules stand in the way at times."""
-    network = BlockNetwork(
-        gain=rng.uniform(50, 500, size)[:, None] ** -2 * rng.exponential(1.0, (size, blocks)),
-        interference_w=rng.uniform(1e-8, 1.2e-7, blocks),
-        power_max_w=rng.choice([0.008, 0.02], size),
-        upload_bit=6e5 * rng.uniform(0.2, 2.0, size) * (rng.random(size) < 0.95),
-        samples=rng.integers(0, 6, size),
-        band_hz=1e6,
-        noise_w_hz=10.0 ** rng.uniform(-21, -15, size),
-        downlink_bit=6e5 * rng.integers(0, 2),
-        waterfall=rng.uniform(0.1, 2.0),
-        cycles=rng.uniform(0.0, 2e8, size),
-        capacitance=1e-28,
-    )
-    return BlockLevels(
-        network,
-        bandwidth_hz=np.sort(rng.uniform(0.3e6, 3e6, levels[0])),
-        power_w=np.sort(rng.uniform(0.002, 0.015, levels[1])),
-        cpu_hz=np.sort(rng.uniform(0.5e9, 2e9, levels[2])),
-        band_total_hz=rng.uniform(0.5, 2.5) * 1e6 * min(size, blocks),
-        delay_s=rng.uniform(0.3, 3.0, size),
-        energy_j=rng.choice([0.1, np.inf]),
-        error_max=rng.choice([0.5, 1.0]),
-        utility=rng.normal(1.0, 1.0, size),
-        utility_per_j=rng.choice([0.0, 5.0, 50.0]),
-        participants_max=int(rng.integers(0, min(size, blocks) + 2)),
-        training=COUNTED[rng.integers(3)],
-    )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joint_cells import cell
 
 import fl_opt
+from benchmarks.laws.contested import cell
 from fl_opt import BandChoice, BandSelection, InvalidInput, MaxParticipation, Network
 from fl_opt.problems.uplink import Uplink
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from level_instances import LEVEL_CASE, published_levels, random_levels
+from level_instances import LEVEL_CASE, published_levels
 
 import fl_opt
+from benchmarks.laws.blocks import random_levels
 from fl_opt import BlockLevels, BlockNetwork, InvalidInput, ResourceBlockAssignment, solve, verify
 from fl_opt.problems.level_rules import energy_per_worth, fixed_levels
 

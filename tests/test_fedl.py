@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedl_instances import CASE, FIELDS, exact_cost, published, random_fields
+from fedl_instances import CASE, FIELDS, exact_cost, published
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fl_opt
+from benchmarks.laws.rounds import random_fields
 from fl_opt import InvalidInput, solve, verify
 from fl_opt.allocation import use
 from fl_opt.problems import FEDL, FEDLDecision

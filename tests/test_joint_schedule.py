@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joint_cells import joint
 
 import fl_opt
+from benchmarks.laws.contested import joint
 from fl_opt import InvalidInput, JointSchedule, MaxParticipation, MinEnergy, Network
 from fl_opt.solvers.exchange import bound
 from fl_opt.solvers.prices import TwoPrices

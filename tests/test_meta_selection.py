@@ -9,35 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from block_instances import COUNTED, POWERS, published, random_problem
+from block_instances import published
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joint_cells import joint
 
 import fl_opt
+from benchmarks.laws.blocks import on_blocks
+from benchmarks.laws.contested import joint, on_band
 from fl_opt import InvalidInput, JointSchedule, MetaBlockSelection, MetaSelection, solve, verify
 from fl_opt.problems.meta_selection import contribution
-
-
-def on_band(seed: int, size: int = 8) -> MetaSelection:
-    """A round in which doubt, seats, band and energy keep some devices out."""
-    drawn, rng = joint(seed, size), np.random.default_rng(seed)
-    return MetaSelection(
-        drawn.network, rng.exponential(3.0, size), int(rng.integers(0, size + 2)),
-        drawn.deadline_s, rng.uniform(0.0, 1.0), rng.uniform(0.0, 20.0), drawn.energy_total_j,
-        rng.choice([0.0, 1.0]),
-    )  # fmt: skip
-
-
-def on_blocks(seed: int, size: int = 5, blocks: int = 4) -> MetaBlockSelection:
-    rng = np.random.default_rng(seed)
-    drawn = random_problem(rng, size, blocks)
-    return MetaBlockSelection(
-        drawn.network, rng.exponential(3.0, size), int(rng.integers(0, blocks + 1)),
-        drawn.delay_s, drawn.energy_j, rng.uniform(0.0, 1.0), rng.uniform(0.0, 20.0),
-        POWERS[rng.integers(2)], COUNTED[rng.integers(3)],
-    )  # fmt: skip
-
 
 # independent methods agree, and the proof is tight and never false
 

@@ -9,23 +9,16 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from block_instances import POWERS, exact_delay, published, random_problem
+from block_instances import exact_delay, published
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fl_opt
+from benchmarks.laws.blocks import POWERS, random_problem, random_round
 from fl_opt import BlockNetwork, Infeasible, InvalidInput, MinBlockRoundTime, solve, verify
 from fl_opt.problems.block_links import BlockLinks
 from fl_opt.problems.bottleneck import bottleneck, least_outside
 from fl_opt.units import Floats
-
-
-def random_round(rng: np.random.Generator, size: int, blocks: int) -> MinBlockRoundTime:
-    """A draw that waits for some of its devices, within energies that exclude some pairs."""
-    drawn = random_problem(rng, size, blocks)
-    count = int(rng.integers(0, min(size, blocks) + 1))
-    energy = drawn.energy_j * rng.choice([0.5, 3.0])
-    return MinBlockRoundTime(drawn.network, count, energy, drawn.power, drawn.training)
 
 
 def answer(problem: MinBlockRoundTime, solver: str = "auto") -> float:

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from joint_cells import joint
 
 import fl_opt
+from benchmarks.laws.contested import joint
 from fl_opt import JointSchedule
 from fl_opt.solvers.outer import OuterApproximation
 

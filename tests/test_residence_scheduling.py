@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joint_cells import joint
 from scipy.optimize import brentq
 
 import fl_opt
+from benchmarks.laws.contested import joint
 from fl_opt import InvalidInput, MaxParticipation, Network, ResidenceScheduling
 from fl_opt.problems.residence_scheduling import quantile_deadline_s
 from fl_opt.problems.uplink import Uplink

@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from block_instances import (
-    BITS,
-    CASE,
-    COUNTED,
-    POWERS,
-    exact_weight,
-    published,
-    random_problem,
-)
+from block_instances import CASE, exact_weight, published
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fl_opt
+from benchmarks.laws.blocks import BITS, COUNTED, POWERS, random_problem
 from fl_opt import InvalidInput, solve, verify
 from fl_opt.allocation import use
 from fl_opt.problems import BlockNetwork, ResourceBlockAssignment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fl_opt import JointSchedule, Network
+from fl_opt import JointSchedule, MetaSelection, Network
 from fl_opt.problems.uplink import Uplink
 
 
@@ -46,3 +46,13 @@ def joint(seed: int, size: int, utility_per_j: bool = False) -> JointSchedule:
         price = 10.0 ** rng.uniform(-1.5, 0.5) * mean * size / spent_j
         budget_j = budget_j if rng.random() < 0.5 else np.inf
     return JointSchedule(network, deadline_s, budget_j, utility, price)
+
+
+def on_band(seed: int, size: int = 8) -> MetaSelection:
+    """A round in which doubt, seats, band and energy keep some devices out."""
+    drawn, rng = joint(seed, size), np.random.default_rng(seed)
+    return MetaSelection(
+        drawn.network, rng.exponential(3.0, size), int(rng.integers(0, size + 2)),
+        drawn.deadline_s, rng.uniform(0.0, 1.0), rng.uniform(0.0, 20.0), drawn.energy_total_j,
+        rng.choice([0.0, 1.0]),
+    )  # fmt: skip
