@@ -92,5 +92,7 @@ def setting(outcome: Outcome) -> str:
 
 
 def spent(outcome: Outcome) -> str:
-    """Processor time of its runs, those included that were kept from before."""
+    """Processor time of its runs, those included that were kept; "" where it is not known."""
+    if math.isnan(outcome.seconds):
+        return ""
     return f"{outcome.seconds / 60.0:.1f} minutes of one core"
