@@ -50,7 +50,7 @@ SOLVERS: dict[str, Entry] = {
     "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),
     "grouping": Entry("fl_opt.solvers.grouping", "Grouping", structure.Grouped),
     "steps": Entry("fl_opt.solvers.steps", "Steps", structure.Stepped),
-    "steps": Entry("fl_opt.solvers.steps", "Steps", structure.Stepped),
+    "branch": Entry("fl_opt.solvers.branch", "Branch", structure.Branched),
     "search": Entry("fl_opt.solvers.search", "Search", structure.Searched),
     "cvxpy": Entry("fl_opt.solvers.conic", "Conic", structure.Convex),
     "mip": Entry("fl_opt.solvers.mip", "Mip", structure.Mixed),

@@ -415,6 +415,43 @@ class Searched(Problem[D], Protocol[D]):
 
 
 @dataclass(frozen=True, eq=False)
+class Relaxed:
+    """What prices say of a choice of one option per group, among those still allowed.
+
+    `bound` is a lower bound of the cost, true in floating point, infinite where nothing is
+    feasible. `choice` (n,) is best at the prices; `doubt` is the group that is least sure of it, -1
+    where none has another option. `prices` serve as a start for a smaller choice.
+    """
+
+    bound: float
+    choice: NDArray[np.int_]
+    doubt: int
+    prices: Floats
+
+
+@runtime_checkable
+class Branched(Problem[D], Protocol[D]):
+    """One option of each group, convex once they are chosen. Solver: ``branch``.
+
+    Proof: dual, and dual + tree where branches were closed.
+    """
+
+    def options(self) -> NDArray[np.bool_]:
+        """(n, m) the options that each group has."""
+
+    def relax(
+        self, allowed: NDArray[np.bool_], enough: float, start: Relaxed | None = None
+    ) -> Relaxed:
+        """The best prices where some options are allowed; any whose bound is `enough` will do."""
+
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> SmoothDual[D] | Attainable[D]:
+        """The convex problem that a choice leaves; its decision is the whole's."""
+
+    def refusal(self) -> Infeasible:
+        """Why no choice is feasible."""
+
+
+@dataclass(frozen=True, eq=False)
 class Choice:
     """Candidates of a 0/1 choice whose members share two resources, each on its own exchange.
 
@@ -509,6 +546,7 @@ __all__ = [
     "Apart",
     "Attainable",
     "Attempt",
+    "Branched",
     "BudgetedMatching",
     "Choice",
     "ClosedForm",
@@ -534,6 +572,7 @@ __all__ = [
     "PricedChoice",
     "Program",
     "Proof",
+    "Relaxed",
     "Response",
     "Searched",
     "SmoothDual",
