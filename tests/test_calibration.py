@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from still_world import network
 
-from fl_opt import BudgetedTraining, InvalidInput, RoundsModel, solve
-from fl_opt.validation.calibration import StepsModel, calibrate
+from fl_opt import BudgetedTraining, FedAvg, InvalidInput, RoundsModel, Task, solve
+from fl_opt.validation.calibration import StepsModel, calibrate, constants
 
 U = np.repeat([1.0, 2.0, 5.0, 10.0], 4)
 TAU = np.tile([1.0, 5.0, 20.0, 50.0], 4)
@@ -118,3 +118,39 @@ def test_what_is_no_pilot_is_named(arguments: Any, where: str) -> None:
         calibrate(*arguments)
     with pytest.raises(InvalidInput, match="drift"):
         StepsModel(1.0, 1.0, -1.0, 0.0)
+
+
+def test_constants_are_those_of_one_round_written_out() -> None:
+    """A softmax model on one device: all three from its two losses and gradients."""
+    import torch
+
+    federation = Task("digits", "softmax", devices=1, samples=200).load(seed=3)
+    method = FedAvg(local_steps=4, batch=None, rate=0.5)
+    weights = federation.model.initial(np.random.default_rng(0))
+    found = constants(federation, method, weights, np.random.default_rng(1))
+    x, y = federation.x.double(), federation.y
+
+    def at(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        point = flat.double().clone().requires_grad_(requires_grad=True)
+        loss = torch.nn.functional.cross_entropy(x @ point[:-10].view(64, 10) + point[-10:], y)
+        (gradient,) = torch.autograd.grad(loss, point)
+        return loss.detach(), gradient
+
+    walked = weights.double()
+    for _ in range(4):
+        walked = walked - 0.5 * at(walked)[1]
+    (loss, gradient), (last, turned) = at(weights), at(walked)
+    moved = (walked - weights).norm()
+    assert found.rho == pytest.approx(float((loss - last).abs() / moved), rel=1e-4)
+    assert found.beta == pytest.approx(float((turned - gradient).norm() / moved), rel=1e-4)
+    assert found.delta == pytest.approx(0.0, abs=1e-6)
+
+
+def test_devices_of_other_classes_diverge_more() -> None:
+    apart = {}
+    for mix in ("iid", "shards:1"):
+        federation = Task("digits", "softmax", mix, devices=5).load(seed=3)
+        weights = federation.model.initial(np.random.default_rng(0))
+        found = constants(federation, FedAvg(), weights, np.random.default_rng(1))
+        apart[mix] = found.delta
+    assert apart["shards:1"] > 2.0 * apart["iid"] > 0.0
