@@ -227,7 +227,7 @@ class Asynchronous(Experiment):
                 )
             pictures.append(
                 figures.curves(
-                    f"asynchronous-{mix.replace(' ', '-')}",
+                    mix.replace(" ", "-"),
                     f"Accuracy over time, {mix}",
                     series,
                     x_name="simulated time",

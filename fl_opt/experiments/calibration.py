@@ -355,7 +355,7 @@ class CalibrationExperiment(Experiment):
             rows.append(figures.Rounds(name, look(index), claimed, realised))
         return [
             figures.agreement(
-                "calibration-rounds",
+                "rounds",
                 "Rounds to the target, predicted and realised",
                 rows,
                 what="rounds",
