@@ -13,10 +13,14 @@ from fl_opt.validation.compressed import Compressed as Compressed
 from fl_opt.validation.data import DATASETS as DATASETS
 from fl_opt.validation.distillation import Distillation as Distillation
 from fl_opt.validation.fedavg import FedAvg as FedAvg
+from fl_opt.validation.fine_tuned import FineTuned as FineTuned
 from fl_opt.validation.gossip import Gossip as Gossip
 from fl_opt.validation.hierarchical import HierFAVG as HierFAVG
+from fl_opt.validation.local_training import LocalTraining as LocalTraining
 from fl_opt.validation.method import Method as Method
+from fl_opt.validation.multi_task import MultiTask as MultiTask
 from fl_opt.validation.over_the_air import OverTheAir as OverTheAir
+from fl_opt.validation.per_fedavg import PerFedAvg as PerFedAvg
 from fl_opt.validation.private import PrivateAverage as PrivateAverage
 from fl_opt.validation.simulation import Arm as Arm
 from fl_opt.validation.simulation import World as World

@@ -98,6 +98,12 @@ class LocalDescent:
     def tick(self) -> Tick:
         return WAIT
 
+    def steps(self, size: int, allocation: Allocation) -> Ints:
+        """(K,) local steps of each of `size` devices in a round."""
+        if allocation.local_steps is None:
+            return np.full(size, self.local_steps)
+        return np.asarray(allocation.local_steps, dtype=np.int64)
+
     def updates(
         self,
         federation: Federation,
@@ -112,10 +118,8 @@ class LocalDescent:
         `weights` is one model (P,), or one for each device (n, P); `targets` (n, classes, classes)
         as in ``Batches``.
         """
-        steps = np.full(federation.size, self.local_steps)
-        if allocation.local_steps is not None:
-            steps = allocation.local_steps
-        batches = federation.batches(devices, steps[devices], self.batch, rng, targets)
+        steps = self.steps(federation.size, allocation)[devices]
+        batches = federation.batches(devices, steps, self.batch, rng, targets)
         trained, loss = federation.model.train(
             weights, federation.x, federation.y, batches, self.rate
         )

@@ -43,6 +43,21 @@ class Batches:
         weight = self.weight.expand(self.index.shape)
         return Batches(self.index[devices], weight[devices], targets)
 
+    @property
+    def steps(self) -> int:
+        """Number of steps S."""
+        return int(self.index.shape[1])
+
+    def step(self, number: int) -> Batches:
+        """One step of all devices."""
+        weight = self.weight.expand(self.index.shape)
+        one = slice(number, number + 1)
+        return Batches(self.index[:, one], weight[:, one], self.targets)
+
+    def working(self, number: int) -> Tensor:
+        """(n, 1) whether a device takes this step [bool]."""
+        return (self.weight.expand(self.index.shape)[:, number] > 0).any(1, keepdim=True)
+
 
 class Model(Protocol):
     """A classifier whose parameters are a flat vector."""
