@@ -2,11 +2,11 @@
 
 Ten devices share a megahertz; classes are dealt out unevenly (Dirichlet, 0.5). How many of them to
 draw in a round, and how many local steps to take, is chosen by models: rounds to the target in the
-shape of the bound of Li et al., fitted to pilot runs at two, five and ten devices and at two, ten
-and fifty steps, goes into BudgetedTraining; the bound of Wang et al. (LocalSteps) takes constants
-that are estimated in one round. Every choice that could have been made is run as well, so that the
-prediction error and the regret against the best fixed choice can be said. Packet loss is predicted
-from runs without any.
+shape of the bound of Li et al., fitted to pilot runs at two, five and ten devices and at three,
+ten and fifty steps, goes into BudgetedTraining; the bound of Wang et al. (LocalSteps) takes
+constants that are estimated in one round. Every choice that could have been made is run as well, so
+that the prediction error and the regret against the best fixed choice can be said. Packet loss is
+predicted from runs without any.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from fl_opt.policies.seats import equal_share
 from fl_opt.problems import BudgetedTraining, LocalSteps
 from fl_opt.problems.local_steps import Constants
 from fl_opt.solving import solve
+from fl_opt.units import Floats
 from fl_opt.validation import Arm, FedAvg, Task, simulate
 from fl_opt.validation.calibration import TERMS, Calibration, calibrate, constants
+from fl_opt.workload import Workload
 
 if TYPE_CHECKING:
     from fl_opt.report.ink import Picture
@@ -105,7 +107,7 @@ class CalibrationExperiment(Experiment):
         """The runs that models are fitted to."""
         most = self.devices
         some = [Choice(max(most // 5, 1)), Choice(most // 2), Choice(most)]
-        return [*some, Choice(most, 2), Choice(most, 50)]
+        return [*some, Choice(most, 3), Choice(most, 50)]
 
     def quick(self) -> Self:
         """Few devices and little time."""
@@ -138,28 +140,26 @@ class CalibrationExperiment(Experiment):
         scale = STEP_CYCLES / (32.0 * federation.cycles_per_sample)
         return dataclasses.replace(task, cycles_per_operation=scale)
 
-    def _network(self, steps: int = NOMINAL) -> Network:
+    def _network(self, upload_bit: float, steps: int = NOMINAL) -> Network:
         """The round that devices meet."""
-        federation = self._task.load(0, self._world.data_sizes)
-        workload = FedAvg(steps).workload(federation)
+        workload = Workload(steps * STEP_CYCLES, upload_bit, 1.0)
         return next(self._world.rounds(np.random.default_rng(0), workload))
-
-    def _round_s(self, choice: Choice) -> float:
-        """Length of a round, the devices with equal parts of the band [s]."""
-        network = self._network(choice.steps)
-        share = equal_share(network, np.arange(network.size), choice.devices)
-        return float(use(network, share).finish_s.max())
 
     def run(self, cell: Cell) -> Data:
         """Train with one choice up to the horizon."""
-        found: Data = {}
+        federation = self._task.load(0, self._world.data_sizes)
+        found: Data = {"upload_bit": float(FedAvg().workload(federation).upload_bit[0])}
         if cell.arm == WANG:
             estimated = self._constants(cell.seed)
             problem = LocalSteps.from_network(
-                self._network(), self.horizon_s, self.rate, estimated, nominal_steps=NOMINAL
+                self._network(found["upload_bit"]),
+                self.horizon_s,
+                self.rate,
+                estimated,
+                nominal_steps=NOMINAL,
             )
             choice = Choice(self.devices, solve(problem).allocation.steps)
-            found = dataclasses.asdict(estimated)
+            found |= dataclasses.asdict(estimated)
         else:
             choice = self._choices[cell.arm]
         # the waterfall at which a packet is lost with that probability
@@ -167,7 +167,9 @@ class CalibrationExperiment(Experiment):
         waterfall = -math.log1p(-choice.loss) * POWER_W * GAIN / (NOISE_W_HZ * band_hz)
         method = FedAvg(choice.steps, rate=self.rate, waterfall=waterfall)
         arm = Arm(Random(count=choice.devices), method)
-        rounds = math.floor(self.horizon_s / self._round_s(choice))
+        network = self._network(found["upload_bit"], choice.steps)
+        share = equal_share(network, np.arange(network.size), choice.devices)
+        rounds = math.floor(self.horizon_s / float(use(network, share).finish_s.max()))
         trace = simulate(self._world, arm, self._task, max(rounds, LAST), cell.seed)
         mean = np.convolve(trace.accuracy, np.full(LAST, 1.0 / LAST), mode="valid")
         reached = np.flatnonzero(mean >= self.target)
@@ -223,13 +225,13 @@ class CalibrationExperiment(Experiment):
                 c for c in unseen if fewest < c.devices < self.devices
             ],
             "local steps between pilots": [
-                c for c in unseen if c.devices == self.devices and 2 <= c.steps <= 50
+                c for c in unseen if c.devices == self.devices and 3 <= c.steps <= 50
             ],
         }
         outer = {
             "one device": [c for c in unseen if c.devices == 1],
-            "one local step": [c for c in unseen if c.steps == 1],
-            "100 local steps": [c for c in unseen if c.steps == 100],
+            "one or two local steps": [c for c in unseen if c.steps <= 2],
+            "70 or 100 local steps": [c for c in unseen if c.steps > 50],
         }
         return {what: choices for what, choices in (inner | outer).items() if choices}
 
@@ -250,89 +252,73 @@ class CalibrationExperiment(Experiment):
         predicted = float(fit.model.rounds(choice.updates, choice.steps))
         return None if rounds is None else rounds / predicted - 1.0
 
-    def _time_s(self, results: Results, arm: str, seed: int) -> float:
-        """Time to the target; the horizon where it was missed [s]."""
-        run = results[arm][seed]
-        return self.horizon_s if run["rounds"] is None else run["rounds"] * run["round_s"]
+    def _times(self, results: Results, arms: Sequence[str]) -> Floats:
+        """Time to the target, of an arm for each seed; the horizon where it was missed [s]."""
+        runs = [results[arm][seed] for arm, seed in zip(arms, sorted(results[WANG]), strict=True)]
+        took = [run["rounds"] and run["rounds"] * run["round_s"] for run in runs]
+        return np.array([self.horizon_s if one is None else one for one in took])
 
-    def _best(self, results: Results, choices: Sequence[Choice]) -> str:
-        """The arm of least mean time over the seeds."""
-        seeds = sorted(results[WANG])
-        return min(
-            (choice.arm for choice in choices),
-            key=lambda arm: float(np.mean([self._time_s(results, arm, s) for s in seeds])),
-        )
+    def _regret(self, results: Results, arms: Sequence[str], among: Sequence[Choice]) -> Row:
+        """Time of an arm for each seed over that of the fixed choice of least mean time."""
+        every = {c.arm: self._times(results, [c.arm] * len(arms)) for c in among}
+        best = min(every, key=lambda arm: float(every[arm].mean()))
+        sample = self._times(results, arms) / every[best] - 1.0
+        return Row.measured(f"regret in time against the best fixed, {best}", sample, unit="%")
 
     def _chosen(self, results: Results, fits: dict[int, Calibration]) -> list[Row]:
         """What was chosen, what was promised, what came, and the regret."""
-        seeds, network = sorted(fits), self._network()
-        by_devices = [Choice(n) for n in range(1, self.devices + 1)]
-        by_steps = [Choice(self.devices, tau) for tau in STEPS]
-        picked, promised, lengths = {}, {}, []
-        for seed, fit in fits.items():
-            answer = solve(BudgetedTraining(network, fit.model.at(NOMINAL), 1.0))
-            picked[seed] = Choice(int(answer.allocation.selected.sum()))
-            promised[seed] = answer.certificate.cost
-            length = answer.certificate.cost / float(
-                fit.model.at(NOMINAL).rounds(picked[seed].devices)
-            )
-            lengths.append(abs(length / results[picked[seed].arm][seed]["round_s"] - 1.0))
-        best = self._best(results, by_devices)
-        took = [self._time_s(results, picked[s].arm, s) for s in seeds]
-        least = [self._time_s(results, best, s) for s in seeds]
-        rows = [
-            Row.measured("BudgetedTraining: its round off the one measured", lengths, at_most=1e-9),
-            Row.measured("BudgetedTraining: devices a round", [picked[s].devices for s in seeds]),
-            Row.measured(
-                "BudgetedTraining: time realised over predicted",
-                [a / promised[s] for a, s in zip(took, seeds, strict=True)],
-            ),
-            Row.measured(
-                f"BudgetedTraining: regret in time, best fixed is {best.partition(',')[0]}",
-                [a / b - 1.0 for a, b in zip(took, least, strict=True)],
-                unit="%",
-            ),
-        ]
-        tau = {
-            seed: min(
-                by_steps,
-                key=lambda c: float(fit.model.rounds(c.devices, c.steps)) * self._round_s(c),
-            )
+        seeds = sorted(fits)
+        network = self._network(results[WANG][seeds[0]]["upload_bit"])
+        plans = {
+            seed: solve(BudgetedTraining(network, fit.model.at(NOMINAL), 1.0))
             for seed, fit in fits.items()
         }
-        best = self._best(results, by_steps)
-        least = [self._time_s(results, best, s) for s in seeds]
-        took = [self._time_s(results, tau[s].arm, s) for s in seeds]
-        wang = [self._time_s(results, WANG, s) for s in seeds]
-        lowest = min(
-            (choice.arm for choice in by_steps),
-            key=lambda arm: float(np.mean([results[arm][s]["loss"] for s in seeds])),
-        )
-        behind = [results[WANG][s]["loss"] - results[lowest][s]["loss"] for s in seeds]
+        drawn = [Choice(int(plans[s].allocation.selected.sum())) for s in seeds]
+        promised = np.array([plans[s].certificate.cost for s in seeds])
+        planned = [
+            float(fits[s].model.rounds(c.devices, c.steps)) * results[c.arm][s]["round_s"]
+            for s, c in zip(seeds, drawn, strict=True)
+        ]
+        by_steps = [Choice(self.devices, tau) for tau in STEPS]
+        stepped = [
+            min(
+                (float(fits[s].model.rounds(c.devices, c.steps)) * results[c.arm][s]["round_s"], c)
+                for c in by_steps
+            )[1]
+            for s in seeds
+        ]
+        arms = [choice.arm for choice in drawn]
+        loss = {c.arm: np.array([results[c.arm][s]["loss"] for s in seeds]) for c in by_steps}
+        lowest = min(loss, key=lambda arm: float(loss[arm].mean()))
+        wang = {
+            key: np.array([results[WANG][s][key] for s in seeds])
+            for key in ("rho", "beta", "delta", "steps", "loss")
+        }
+        one_by_one = [Choice(n) for n in range(1, self.devices + 1)]
+        regrets = [
+            ("BudgetedTraining", self._regret(results, arms, one_by_one)),
+            ("fitted model", self._regret(results, [c.arm for c in stepped], by_steps)),
+            ("LocalSteps", self._regret(results, [WANG] * len(seeds), by_steps)),
+        ]
         return [
-            *rows,
-            Row.measured("fitted model: local steps", [tau[s].steps for s in seeds]),
             Row.measured(
-                f"fitted model: regret in time, best fixed is {best.partition(', ')[2]}",
-                [a / b - 1.0 for a, b in zip(took, least, strict=True)],
-                unit="%",
+                "BudgetedTraining: its time off rounds by the length measured",
+                np.abs(promised / planned - 1.0),
+                at_most=1e-9,
             ),
-            *(
-                Row.measured(f"LocalSteps: {name}", [results[WANG][s][name] for s in seeds])
-                for name in ("rho", "beta", "delta")
-            ),
-            Row.measured("LocalSteps: local steps", [results[WANG][s]["steps"] for s in seeds]),
+            Row.measured("BudgetedTraining: devices a round", [c.devices for c in drawn]),
             Row.measured(
-                f"LocalSteps: regret in time, best fixed is {best.partition(', ')[2]}",
-                [a / b - 1.0 for a, b in zip(wang, least, strict=True)],
-                unit="%",
+                "BudgetedTraining: time realised over predicted",
+                self._times(results, arms) / promised,
             ),
+            Row.measured("fitted model: local steps", [c.steps for c in stepped]),
+            *(Row.measured(f"LocalSteps: {key}", wang[key]) for key in list(wang)[:4]),
             Row.measured(
-                f"LocalSteps: loss after {self.horizon_s:g} s above that of the best fixed, "
-                f"{lowest.partition(', ')[2]}",
-                behind,
+                f"LocalSteps: loss after {self.horizon_s:g} s above the least, {lowest}",
+                wang["loss"] - loss[lowest],
                 unit="nat",
             ),
+            *(dataclasses.replace(row, what=f"{name}: {row.what}") for name, row in regrets),
         ]
 
     def figures(self, results: Results) -> Sequence[Picture]:
