@@ -1,6 +1,6 @@
 r"""What compressing an update of d coordinates costs in bits and in error, as pure functions.
 
-Each way to compress is a `Level`: its payload s, and its error v relative to ||x||^2,
+Each way to compress is a `Level`: its payload s, and its error v relative to ``||x||^2``,
 
     way                      payload s [bit]             E||C(x) - x||^2 <= v ||x||^2        mean
     full                     32 d                        0                                   x
@@ -10,11 +10,11 @@ Each way to compress is a `Level`: its payload s, and its error v relative to ||
     sign, scaled             d + 32                      1 - phi                             biased
     top-k + sign, scaled     k (1 + ceil(log2 d)) + 32   1 - max(k phi, 1)/d                 biased
 
-where phi = ||x||_1^2/(d ||x||^2) says how flat x is: 1/d for one spike, 2/pi for Gaussian entries,
-1 where all are equally large. The scale of sign is the mean of |x_i| over what is sent, so that
-||C(x) - x||^2 = ||x||^2 - ||x_S||_1^2/|S|; the mean over the k largest is at least that over all,
-and ||x_S||_1 >= ||x_S||, which gives the last row. The server draws the coordinates of random-k
-from the seed that the device draws from: no index is sent.
+where ``phi = ||x||_1^2/(d ||x||^2)`` says how flat x is: 1/d for one spike, 2/pi for Gaussian
+entries, 1 where all are equally large. The scale of sign is the mean size of what is sent, so that
+``||C(x) - x||^2 = ||x||^2 - ||x_S||_1^2/|S|``; the mean over the k largest is at least that over
+all, and ``||x_S||_1 >= ||x_S||``, which gives the last row. The server draws the coordinates of
+random-k from the seed that the device draws from: no index is sent.
 
 Sources: QSGD, Alistarh, Grubic, Li, Tomioka, Vojnovic, NeurIPS 2017, arXiv 1610.02132; top-k and
 random-k, Stich, Cordonnier, Jaggi, NeurIPS 2018, arXiv 1809.07599; sign with a scale, Karimireddy,

@@ -131,7 +131,7 @@ def test_constants_are_those_of_one_round_written_out() -> None:
     x, y = federation.x.double(), federation.y
 
     def at(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        point = flat.double().clone().requires_grad_(requires_grad=True)
+        point = flat.double().clone().requires_grad_()
         loss = torch.nn.functional.cross_entropy(x @ point[:-10].view(64, 10) + point[-10:], y)
         (gradient,) = torch.autograd.grad(loss, point)
         return loss.detach(), gradient

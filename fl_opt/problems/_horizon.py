@@ -73,7 +73,9 @@ def _stopped(network: Network) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 def able(network: Network) -> NDArray[np.bool_]:
     """(K,) devices that can take part in a round, if it is long enough."""
     dead, poor = _stopped(network)
-    return ~dead & ~poor & ((network.upload_bit == 0.0) | (network.band_hz > 0.0))
+    heard: NDArray[np.bool_] = (network.upload_bit == 0.0) | (network.band_hz > 0.0)
+    possible: NDArray[np.bool_] = ~dead & ~poor & heard
+    return possible
 
 
 def _obstacle(network: Network) -> _Obstacle | None:

@@ -50,7 +50,7 @@ from fl_opt.units import Floats
 def contribution(
     gradient_norm: ArrayLike, samples: ArrayLike, l1: float = 0.0, l2: float = 0.0
 ) -> Floats:
-    """Contribution u = |g|^2 - 2 (l1 + l2/sqrt(D)) |g| of each device, -inf without samples.
+    """``u = |g|^2 - 2 (l1 + l2/sqrt(D)) |g|`` of each device, -inf without samples.
 
     >>> contribution([1.0, 1.0, 3.0], samples=[25, 400, 400], l1=0.25, l2=2.0)
     array([-0.3,  0.3,  6.9])
