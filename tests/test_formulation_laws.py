@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def test_a_drawn_instance_is_solved_and_verified(name: str) -> None:
     law = LAWS[name]
     size = max(4, law.few[0])
     _, solution, seed = solved_anew(law, size, 0)
-    problem = law.draw(size, np.random.default_rng((seed, size)))
+    problem: Any = law.draw(size, np.random.default_rng((seed, size)))
     assert type(problem) is formulations()[name]
     proof = solution.certificate
     judged = fl_opt.verify(problem, solution.allocation)

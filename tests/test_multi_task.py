@@ -57,8 +57,9 @@ def objective(federation: Federation, flat: Floats, quadratic: Floats) -> tuple[
 
 def centralised(federation: Federation, quadratic: Floats) -> Floats:
     """(K, P) the minimiser over all models at once, by a quasi-Newton method."""
+    search: Any = minimize  # its types know no gradient that is an array
     options: Any = {"maxiter": 3000, "maxfun": 5000, "ftol": 0.0, "gtol": 1e-9, "maxcor": 30}
-    found = minimize(
+    found = search(
         lambda flat: objective(federation, flat, quadratic)[0],
         np.zeros(federation.size * federation.model.parameters),
         jac=lambda flat: objective(federation, flat, quadratic)[1],
