@@ -28,7 +28,6 @@ from fl_opt.problem_file import read_problem
 from fl_opt.problems._horizon import able
 from fl_opt.problems._reference import least_bandwidth_hz
 from fl_opt.solvers.steps import Steps
-from fl_opt.testing import check_policy
 from fl_opt.units import Floats
 
 seeds = st.integers(0, 2**32)
@@ -113,7 +112,7 @@ def test_equals_the_best_of_all_sets(seed: int) -> None:
     assert solution.certificate.bound <= cost.min() * (1.0 + 1e-9)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_equals_the_best_of_all_sets_under_energy_limits(seed: int) -> None:
     problem = stated(seed, 3)
     solution = certified(problem)
@@ -150,7 +149,7 @@ def test_no_length_of_a_grid_is_better(seed: int, size: int) -> None:
 
 
 def test_out_of_intervals_it_certifies_what_it_reached() -> None:
-    problem = stated(3, 60)
+    problem = stated(3, 40)
     exact = certified(problem).certificate
     rough = fl_opt.solve(problem, Steps(intervals=2)).certificate
     assert rough.feasible
@@ -248,7 +247,7 @@ def test_a_staircase_ends_where_it_is_told() -> None:
 # laws
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seeds, st.integers(1, 8), st.floats(1.0, 4.0))
 def test_laws_of_band_order_and_units(seed: int, size: int, more: float) -> None:
     problem = stated(seed, size)
@@ -326,7 +325,7 @@ def test_is_a_policy_and_can_be_stated_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [False, True])
 def test_the_greedy_is_feasible_and_never_better(count: bool) -> None:
     lost = 0
-    for seed in range(10):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         cell = network(rng, 8)
         model = RoundsModel(5.0, 60.0 if count else 60.0 * float(cell.samples.mean()))
@@ -365,8 +364,7 @@ def test_the_greedy_adds_who_lengthens_the_round_least(seed: int) -> None:
     assert problem.cost(greedy) == pytest.approx(training, rel=1e-8)
 
 
-def test_the_greedy_is_a_policy() -> None:
-    check_policy(LeastTimeGreedy(RoundsModel(10.0, 1e3)))
+def test_the_greedy_needs_a_model() -> None:
     with pytest.raises(InvalidInput, match=r"LeastTimeGreedy\.convergence is int"):
         LeastTimeGreedy(3)
 

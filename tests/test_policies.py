@@ -34,6 +34,7 @@ from fl_opt.policies import (
     Everyone,
     FedCSGreedy,
     LargestAge,
+    LeastTimeGreedy,
     Lyapunov,
     Optimised,
     ProportionalFair,
@@ -45,6 +46,7 @@ from fl_opt.policies.seats import equal_share, fill_band
 from fl_opt.problems.in_turn import clock_hz
 from fl_opt.problems.max_participation import MaxParticipation
 from fl_opt.problems.min_energy import MinEnergy
+from fl_opt.problems.rounds_model import RoundsModel
 from fl_opt.problems.uplink import Uplink
 from fl_opt.scenario import names
 from fl_opt.testing import check_policy
@@ -100,6 +102,7 @@ EVERY_RULE: list[tuple[Any, bool]] = [
     (BestSentNorm(count=3, airtime_s=0.2), True),
     (BestSentNorm(deadline_s=0.7), True),
     (BestSentNorm(count=2, deadline_s=2.0), True),
+    (LeastTimeGreedy(RoundsModel(fixed=10.0, shared=1e3)), True),
     (Lyapunov(deadline_s=1.0, budget_j=0.5, rounds=10, weight_j2=1e-3), True),
     (Lyapunov(deadline_s=0.7, budget_j=0.0, rounds=3, weight_j2=1.0, importance=[1, 2, 3]), True),
     (Optimised(partial(MinEnergy, deadline_s=1.0)), True),
