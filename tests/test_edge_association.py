@@ -112,8 +112,9 @@ def test_sum_of_rounds_equals_all_associations(seed: int, worth: float, size: in
     assert found.certificate.bound <= least
 
 
-def test_sum_of_rounds_equals_conic_programs_of_all_associations() -> None:
-    problem = EdgeAssociation(edges(5, 3, 2), 0.05)
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_sum_of_rounds_equals_conic_programs_of_all_associations(size: int) -> None:
+    problem = EdgeAssociation(edges(5, size, 2), 0.05)
     found = fl_opt.solve(problem).certificate
     reference = least_sum(problem, "cvxpy")
     assert found.cost == pytest.approx(reference, rel=1e-6)
@@ -156,8 +157,7 @@ def check_cuts(seed: int, worth: float, rounds: Any, others: int) -> None:
                 assert low <= true + 1e-12 * max(costs)
 
 
-@pytest.mark.parametrize("rounds", ["sum", "max"])
-@pytest.mark.parametrize(("seed", "worth"), [(2, 1.0), (4, -2.0)])
+@pytest.mark.parametrize(("seed", "worth", "rounds"), [(2, 1.0, "sum"), (4, -2.0, "max")])
 def test_a_cut_meets_its_own_cost_and_bounds_the_others(
     seed: int, worth: float, rounds: Any
 ) -> None:
@@ -177,7 +177,7 @@ def test_cuts_of_many_rounds(seed: int, worth: float, rounds: Any) -> None:
 
 @pytest.mark.parametrize("rounds", ["sum", pytest.param("max", marks=pytest.mark.slow)])
 def test_at_the_end_no_move_is_better(rounds: Any) -> None:
-    problem = EdgeAssociation(edges(7, 5, 2), 0.05, rounds)
+    problem = EdgeAssociation(edges(7, 4, 2), 0.05, rounds)
     # moves alone: no trees
     found = Grouping(pairs=0)(problem)
     assert found.certificate.proof == "dual"
@@ -187,10 +187,10 @@ def test_at_the_end_no_move_is_better(rounds: Any) -> None:
         return sum(solve(problem.part(key)).certificate.cost for key in problem.keys(group))
 
     moves = []
-    for k in range(5):
+    for k in range(4):
         moves.append(best.copy())
         moves[-1][k] = 1 - best[k]
-    for k, j in itertools.combinations(range(5), 2):
+    for k, j in itertools.combinations(range(4), 2):
         if best[k] != best[j]:
             moves.append(best.copy())
             moves[-1][[k, j]] = best[[j, k]]
