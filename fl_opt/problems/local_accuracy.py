@@ -70,17 +70,13 @@ class _Training:
         number("exact_rounds", self.exact_rounds, open_low=True)
         number("halving_steps", self.halving_steps, open_low=True)
         require_limited(self.network)
-        for name in ("cycles", "upload_bit"):
-            if not getattr(self.network, name).any():
-                more = "exact training" if name == "cycles" else "a further round"
-                raise InvalidInput(
-                    f"network.{name}", "0 for all devices", "> 0 for at least one",
-                    f"without it {more} costs nothing and no accuracy is best",
-                )  # fmt: skip
 
     def loaded(self, halvings: float) -> Network:
         """The round of an accuracy."""
-        return self.network.replace(cycles=self.halving_steps * halvings * self.network.cycles)
+        return self.network.replace(cycles=self._cycles(halvings))
+
+    def _cycles(self, halvings: float) -> Floats:
+        return self.halving_steps * halvings * self.network.cycles
 
     def accuracy(self, x: float) -> Accuracy:
         """The accuracy at x rounds beyond the least."""
@@ -89,7 +85,7 @@ class _Training:
     def plan(self, x: float, allocation: Allocation) -> AccuracyPlan:
         """The decision at x, from its round."""
         at = self.accuracy(x)
-        cycles = self.loaded(at.halvings).cycles
+        cycles = self._cycles(at.halvings)
         return AccuracyPlan(at.halvings, at.rounds, allocation.replace(cycles=cycles))
 
     def round_excess(self, decision: AccuracyPlan) -> dict[str, Excess]:
@@ -143,8 +139,17 @@ class _Training:
     def span(self) -> tuple[float, float]:
         """Rounds beyond the least below which nothing is feasible, proven, and more to try first.
 
-        Raises ``Infeasible`` for devices that no round is long enough for, however little work.
+        Raises ``Infeasible`` for devices that no round is long enough for, however little work,
+        and where the cost has no least value.
         """
+        for name, free in (("cycles", "more exact training"), ("upload_bit", "a further round")):
+            if not getattr(self.network, name).any():
+                raise Infeasible(
+                    f"network.{name} is 0 for all devices: {free} costs nothing, so that no "
+                    "accuracy is best",
+                    constraint="accuracy",
+                    devices=np.arange(self.network.size),
+                )
         require_possible(self.network.replace(cycles=0.0))
         low = self._least_spare
         return low, max(2.0 * low, self.exact_rounds)
@@ -173,8 +178,8 @@ class LocalAccuracyTime(_Training):
         v: local iterations that halve the error of the local problem, > 0 [-].
 
     The cost is the total time [s], the decision an ``AccuracyPlan``. ``solve`` raises
-    ``Infeasible`` for devices that can never take part, ``InvalidInput`` where nobody trains or
-    nobody uploads: no accuracy is best then.
+    ``Infeasible`` for devices that can never take part, and where nobody trains or nobody
+    uploads: no accuracy is best then.
     """
 
     unit = "s"
@@ -239,8 +244,8 @@ class LocalAccuracy(_Training):
         T: time of all rounds together, > 0 [s].
 
     The cost is the energy of all rounds [J], the decision an ``AccuracyPlan``. ``solve`` raises
-    ``Infeasible`` where no accuracy is in time, ``InvalidInput`` where nobody trains or nobody
-    uploads.
+    ``Infeasible`` where no accuracy is in time, and where nobody trains or nobody uploads: no
+    accuracy is best then.
     """
 
     training_s: float
