@@ -222,6 +222,8 @@ def test_an_unreachable_source_says_what_to_do(
         (b"no gzip", "damaged"),
         (None, "not there"),
     ],
+    # the bytes have a time in them: no name for a test that two workers must agree on
+    ids=["another file", "no gzip", "missing"],
 )
 def test_a_damaged_or_missing_file_is_refused(
     tiny_mnist: dict[str, bytes],
