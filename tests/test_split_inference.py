@@ -95,6 +95,27 @@ def test_the_proof_is_tight_and_never_false(seed: int, size: int) -> None:
     assert certificate.gap <= 1e-8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(300))
+def test_all_are_settled(seed: int) -> None:
+    rng = np.random.default_rng((seed, 1))
+    problem = instance(seed, int(rng.integers(1, 9)), int(rng.integers(1, 6)))
+    try:
+        certificate = fl_opt.solve(problem).certificate
+    except Infeasible:
+        return
+    assert certificate.feasible
+    assert certificate.gap <= 1e-9
+
+
+@pytest.mark.parametrize(("seed", "size", "layers"), [(1010, 6, 3), (1103, 2, 4), (1161, 2, 4)])
+def test_choices_that_fit_nowhere_are_proven_so(seed: int, size: int, layers: int) -> None:
+    """Prices of their limits run off: a box of prices that ends too soon proves nothing."""
+    certificate = fl_opt.solve(instance(seed, size, layers)).certificate
+    assert certificate.feasible
+    assert certificate.gap <= 1e-9
+
+
 @given(SEEDS, st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
 @settings(max_examples=8, deadline=None)
 def test_wrong_prices_give_no_false_bound(seed: int, band: float, server: float) -> None:

@@ -54,6 +54,7 @@ from fl_opt.problems.residence_scheduling import ResidenceScheduling as Residenc
 from fl_opt.problems.resource_blocks import ResourceBlockAssignment as ResourceBlockAssignment
 from fl_opt.problems.rounds_model import RoundsModel as RoundsModel
 from fl_opt.problems.split_inference import SplitInference as SplitInference
+from fl_opt.problems.split_latency import SplitLatency as SplitLatency
 from fl_opt.problems.split_profile import SplitPlan as SplitPlan
 from fl_opt.problems.split_profile import SplitProfile as SplitProfile
 from fl_opt.problems.time_energy import TimeEnergyTradeoff as TimeEnergyTradeoff

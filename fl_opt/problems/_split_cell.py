@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +22,16 @@ from fl_opt.problems.uplink import total
 from fl_opt.units import Floats, quantity
 
 Mask = NDArray[np.bool_]
+Places = NDArray[np.int_]
+
+_ENUMERABLE = 2000
+
+
+def alone(place: Places, like: Mask) -> Mask:
+    """The mask (K, J) of one choice."""
+    mask = np.zeros_like(like)
+    mask[np.arange(place.size), place] = True
+    return mask
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -105,6 +118,20 @@ class SplitCell:
             "server": Excess(total(plan.server_hz), self.server_hz, "cycle/s"),
             "deadline": Excess(device + air + server, end_s, "s"),
         }
+
+    def choices(self, options: Mask) -> Iterator[Places]:
+        """All choices of places (K,) among those that there are.
+
+        Raises ``InvalidInput`` for more than 2,000 of them.
+        """
+        each = [np.flatnonzero(row).tolist() for row in options]
+        ways = math.prod(len(places) for places in each)
+        if ways > _ENUMERABLE:
+            raise InvalidInput(
+                "ways to split", ways, f"at most {_ENUMERABLE}", 'solve with solver="branch"'
+            )
+        for choice in itertools.product(*each):
+            yield np.array(choice, dtype=int)
 
     def refusal(self, deadline_s: Floats) -> Infeasible:
         """Why nothing is feasible by the deadlines."""

@@ -11,6 +11,8 @@ from fl_opt.units import Floats
 
 _STEPS = 150
 _FLAT = 2e-11
+_DEAREST = 1e15
+"""Price, in parts of the scale, beyond which nobody looks: the limits fit to the last digit."""
 _FAINT = 1e-13
 """Least price of the band, as part of the scale: at zero, everybody would want all of it."""
 
@@ -27,7 +29,7 @@ def climb(
     the dual function, so the maximum lies on one side of a line. Invariant: the polygon holds every
     price in the box that is better than the best so far. It is cut through its centre of gravity,
     which leaves at most 63 % of it. Ends where the planes leave nothing to gain, where the bound is
-    `enough`, or where it is sure to stay below that and what could be gained does not matter.
+    `enough`, or where options are left to branch on and it is sure to stay well below that.
     """
     edge = 4.0 * max(scale, 0.0 if start is None else float(start.max()))
     known: list[tuple[Floats, float, Floats]] = []
@@ -52,11 +54,13 @@ def climb(
             else:
                 upper = min(upper, value + float((polygon - prices).dot(slope).max()))
             left = upper - peak
-            hopeless = np.isfinite(enough) and left <= 0.1 * (enough - upper)
+            inside = polygon.shape[0] == 0 or float(polygon.max()) < edge
+            open_ = inside and best.doubt >= 0 and np.isfinite(enough)
+            hopeless = open_ and left <= 0.1 * (enough - upper)
             if best.bound >= enough or hopeless or left <= _FLAT * abs(peak):
                 break
             prices = _centre(polygon)
-        if best.bound >= enough or best.bound == np.inf or best.prices.max() < 0.9 * edge:
+        if inside or best.bound >= enough or best.bound == np.inf or edge > _DEAREST * scale:
             return best
         edge *= 16.0
 

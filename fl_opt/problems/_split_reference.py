@@ -10,26 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fl_opt.problems._split_cell import Places, SplitCell
 from fl_opt.problems.split_profile import SplitPlan
 from fl_opt.structure import Program
+from fl_opt.units import Floats
 
 if TYPE_CHECKING:
-    from fl_opt.problems.split_inference import Places, SplitInference
+    from fl_opt.problems.split_inference import SplitInference
 
 _MARGIN = 1e-8
 """Part of band and server kept back, so that what the conic solver leaves open still fits."""
 _TANGENTS = 48
 
 
-def conic_division(problem: SplitInference, place: Places) -> SplitPlan | None:
-    """Bandwidth and server shares of given places; None where they do not fit."""
+def conic_division(cell: SplitCell, place: Places, deadline_s: Floats | None) -> SplitPlan | None:
+    """Bandwidth and server shares of given places; None where they do not fit.
+
+    At least energy by deadlines (K,), or, where there are none, so that the last ends earliest.
+    """
     import cvxpy
 
-    network, cell = problem.network, problem.cell
-    rows = np.arange(place.size)
+    network, rows = cell.network, np.arange(place.size)
     home = cell.device_cycles[rows, place] / network.cpu_max_hz
     bit, work = cell.upload_bit[rows, place], cell.server_cycles[rows, place]
     sends, serves = np.flatnonzero(bit > 0.0), np.flatnonzero(work > 0.0)
+    unit = _usual_s(cell, home, bit, work) if deadline_s is None else float(deadline_s.max())
+    last = cvxpy.Variable(bounds=[0.0, 1e6])
     limits, spent = [], 0.0
     used: list[Any] = [0.0] * place.size
     band, server = np.zeros(place.size), np.zeros(place.size)
@@ -44,40 +50,50 @@ def conic_division(problem: SplitInference, place: Places) -> SplitPlan | None:
         share = shares["band"][at]
         # log(1 + snr/share) x share, concave
         speed = -cvxpy.rel_entr(share, share + snr) * network.band_hz / math.log(2.0)
-        used[k] += cvxpy.inv_pos(speed / bit[k] * problem.deadline_s[k])
-        spent += network.power_max_w[k] * problem.deadline_s[k] * used[k]
+        used[k] += cvxpy.inv_pos(speed / bit[k] * unit)
+        spent += network.power_max_w[k] * unit * used[k]
     for at, k in enumerate(serves.tolist()):
-        speed = shares["server"][at] * (problem.server_hz / work[k] * problem.deadline_s[k])
-        used[k] += cvxpy.inv_pos(speed)
+        used[k] += cvxpy.inv_pos(shares["server"][at] * (cell.server_hz / work[k] * unit))
     for k in rows.tolist():
-        left = 1.0 - home[k] / problem.deadline_s[k]
-        if isinstance(used[k], float):
-            if left < 0.0:
+        end = last if deadline_s is None else float(deadline_s[k]) / unit
+        if isinstance(used[k], float) and deadline_s is not None:
+            if home[k] > deadline_s[k]:
                 return None
         else:
-            limits.append(used[k] <= left)
-    if shares:
-        program = cvxpy.Problem(cvxpy.Minimize(spent), limits)
-        try:
-            program.solve(solver=cvxpy.CLARABEL)
-        except cvxpy.error.SolverError:
-            return None
-        if program.status not in (cvxpy.OPTIMAL, cvxpy.OPTIMAL_INACCURATE):
-            return None
+            limits.append(used[k] + home[k] / unit <= end)
+    program = cvxpy.Problem(cvxpy.Minimize(last if deadline_s is None else spent), limits)
+    try:
+        program.solve(solver=cvxpy.CLARABEL)
+    except cvxpy.error.SolverError:
+        return None
+    if program.status not in (cvxpy.OPTIMAL, cvxpy.OPTIMAL_INACCURATE):
+        return None
     if sends.size:
         band[sends] = np.asarray(shares["band"].value) * network.band_hz
-    if serves.size:
+    if serves.size and deadline_s is None:
+        server[serves] = np.asarray(shares["server"].value) * cell.server_hz
+    elif serves.size and deadline_s is not None:
         # what is missing to the last digit of the deadline is taken from the margin
         bandwidth = band[serves]
         snr = network.gain[serves] * network.power_max_w[serves] / network.noise_w_hz[serves]
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = bandwidth * np.log2(1.0 + snr / bandwidth)
             air = np.where(bit[serves] > 0.0, bit[serves] / rate, 0.0)
-        left = problem.deadline_s[serves] - home[serves] - air
+        left = deadline_s[serves] - home[serves] - air
         if (left <= 0.0).any():
             return None
         server[serves] = work[serves] / left
     return SplitPlan(place, band, server)
+
+
+def _usual_s(cell: SplitCell, home: Floats, bit: Floats, work: Floats) -> float:
+    """About how long it takes when all share equally."""
+    network, size = cell.network, home.size
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = network.gain * network.power_max_w / network.noise_w_hz * size / network.band_hz
+        rate = network.band_hz / size * np.log2(1.0 + snr)
+        air, wait = np.where(bit > 0.0, bit / rate, 0.0), work / cell.server_hz * size
+    return float(np.nan_to_num(home + air + wait, posinf=0.0).max()) or 1.0
 
 
 def mixed_program(problem: SplitInference) -> Program[SplitPlan]:
@@ -143,7 +159,7 @@ def mixed_program(problem: SplitInference) -> Program[SplitPlan]:
         for k, j in pairs:
             if round(model.here[k, j].value) == 1:
                 place[k] = j
-        plan = conic_division(problem, place)
+        plan = conic_division(cell, place, problem.deadline_s)
         nothing = np.zeros(place.size)
         return plan if plan is not None else SplitPlan(place, nothing, nothing)
 

@@ -29,20 +29,19 @@ stated here is ours.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fl_opt.certificate import Excess
-from fl_opt.errors import Infeasible, InvalidInput
+from fl_opt.errors import Infeasible
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
-from fl_opt.problems._split_cell import Mask, SplitCell, deadlines
+from fl_opt.problems._split_cell import Mask, Places, SplitCell, alone, deadlines
 from fl_opt.problems._split_prices import climb
 from fl_opt.problems._split_reference import conic_division, mixed_program
 from fl_opt.problems._split_shares import Shares, Split, divide
@@ -50,8 +49,6 @@ from fl_opt.problems.split_profile import SplitPlan, SplitProfile
 from fl_opt.problems.uplink import total
 from fl_opt.structure import DualPoint, Program, Relaxed
 from fl_opt.units import Floats
-
-Places = NDArray[np.int_]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -172,21 +169,12 @@ class SplitInference:
     # structure: Enumerable
 
     def candidates(self) -> Iterator[tuple[SplitPlan, float]]:
-        """Conic programs of all choices of places, each with the bound at its best prices.
-
-        Raises ``InvalidInput`` for more than 2,000 of them.
-        """
-        options = [np.flatnonzero(row).tolist() for row in self.options()]
-        ways = math.prod(len(each) for each in options)
-        if ways > 2000:
-            raise InvalidInput("ways to split", ways, "at most 2000", 'solve with solver="branch"')
-        for choice in itertools.product(*options):
-            place = np.array(choice, dtype=int)
-            plan = conic_division(self, place)
+        """Conic programs of all choices of places, each with the bound at its best prices."""
+        options = self.options()
+        for place in self.cell.choices(options):
+            plan = conic_division(self.cell, place, self.deadline_s)
             if plan is not None:
-                only = np.zeros(self.options().shape, dtype=bool)
-                only[np.arange(place.size), place] = True
-                yield plan, self.relax(only, math.inf).bound
+                yield plan, self.relax(alone(place, options), math.inf).bound
 
 
 @dataclass(frozen=True, eq=False)
