@@ -4,8 +4,9 @@ The price gives a bound and a choice near it. An item whose reduced value exceed
 bound and best choice is decided; the others are the core. It is searched from the smallest reduced
 value on, by lists of states in double precision, until the distance closes to `gap`. Where a
 branch on the number of items shows that at most k, or at least k + 1, can be taken in anything
-better, a second price, of taking part, sharpens the bound; that settles utilities which are nearly
-equal or weight + constant. Where all values are multiples of one number, so is the bound.
+better, a second price, of taking part, sharpens the bound, and the two halves of a core are joined
+for a choice near it; that settles utilities which are nearly equal or weight + constant. Where all
+values are multiples of one number, so is the bound.
 
 A mixed-integer solver on the core was tried and left: it took 10 to 100 times as long, and its
 feasibility tolerance of 1e-6 of the capacity is wider than the gaps to be proven.
@@ -27,7 +28,7 @@ from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.solvers.grain import Grain
-from fl_opt.solvers.lists import Changes, Effort, changes_of, search
+from fl_opt.solvers.lists import Changes, Effort, changes_of, meet, search
 from fl_opt.solvers.relaxation import (
     ROUNDING,
     Index,
@@ -65,7 +66,7 @@ class Core:
     """
 
     gap: float = 1e-9
-    width: int = 50_000
+    width: int = 100_000
     states: int = 5_000_000
 
     def __post_init__(self) -> None:
@@ -201,8 +202,10 @@ class _Packing:
         states, regret = effort.states, math.inf
         # a search that was cut short, but improved the choice, is worth another with a smaller core
         while not self.closed and relaxation.upper - self.value < _WORTH_ANOTHER * regret:
+            changes = changes_of(relaxation, relaxation.upper - self.value - self.step)
+            if relaxation.each:
+                self.join(relaxation, changes, effort.width)
             regret = relaxation.upper - self.value
-            changes = changes_of(relaxation, regret - self.step)
             allowed = self.gap / (1.0 + self.gap) * abs(self.base - self.upper)
             stop = relaxation.upper - self.upper + allowed
             left = dataclasses.replace(effort, states=states)
@@ -212,6 +215,17 @@ class _Packing:
             closest = min(found.open, changes.beyond)
             self.tighten(max(relaxation.upper - closest, self.value, elsewhere))
             states -= found.made
+
+    def join(self, relaxation: Relaxation, changes: Changes, width: int) -> None:
+        """Offer the best choices of two halves of the core, by loss and of like weights.
+
+        Exchanges among like weights move little, so that many of them nearly fill the capacity;
+        where few of them do, unlike ones may.
+        """
+        near = np.argsort(np.abs(np.abs(changes.weight) - relaxation.edge), kind="stable")
+        for order in (np.arange(near.size), near, near[::2]):
+            picked = meet(relaxation, changes, order, width)
+            self.offer(_applied(relaxation, changes, picked))
 
 
 def _filled(relaxation: Relaxation) -> Index:

@@ -27,6 +27,8 @@ from fl_opt.units import Floats
 Index = NDArray[np.intp]
 _SORTED_BELOW = 2048
 _FARTHEST = 2.0**64
+_TIED = 2.0**-42
+"""Gains that are tied under the best price of taking part are found so far from each other."""
 ROUNDING = 64.0 * EPS
 """Allowance for a sum of positive terms, relative to it; numpy adds in pairs of blocks."""
 FIT = 8.0 * EPS
@@ -229,14 +231,16 @@ def _value(tangent: Tangent) -> float:
 class Relaxation:
     """A choice that is best at the prices, and what it leaves.
 
-    `upper` bounds the optimal value, rounded outward. `base` (m,) is the option of each class, -1
-    for none; `value` is what it is worth. `slack` and `full_slack` are the capacity left by the
-    weights of `base`, and by its full weights with ``FIT`` allowed. `gain` (n,) is v - lam - mu w,
+    The prices are `price` and `each`. `upper` bounds the optimal value, rounded outward. `base`
+    (m,) is the option of each class, -1 for none; `value` is what it is worth. `slack` and
+    `full_slack` are the capacity left by the weights of `base`, and by its full weights with
+    ``FIT`` allowed. `gain` (n,) is v - lam - mu w,
     good to `error`. `edge` is the weight of the heaviest step taken on a tie, 0 for none.
     """
 
     options: Options
     price: float
+    each: float
     upper: float
     base: Index
     value: float
@@ -258,6 +262,8 @@ def relax(options: Options, each: float = 0.0, number: int | None = None) -> Rel
     error += options.value
     error += abs(each)
     error *= 4.0 * EPS
+    if each:
+        error += _TIED
     best = gain + error
     np.maximum(best, 0.0, out=best)
     if not options.single:
@@ -287,6 +293,7 @@ def relax(options: Options, each: float = 0.0, number: int | None = None) -> Rel
     return Relaxation(
         options,
         price,
+        each,
         upper,
         base,
         float(options.value[used].sum()),
