@@ -18,6 +18,7 @@ NAMES = (
     "joint",
     "speed",
     "assignment",
+    "formulations",
     "heuristics",
     "heuristics_blocks",
     "heuristics_edges",

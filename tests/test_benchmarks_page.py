@@ -17,7 +17,7 @@ NAMES = sorted(
     for path in (ROOT / "benchmarks").glob("*.py")
     if "def measure(record: Record)" in path.read_text(encoding="utf-8")
 )
-SLOW = {"correctness", "joint", "participation", "regime", "speed", "training"}
+SLOW = {"correctness", "formulations", "joint", "participation", "regime", "speed", "training"}
 """More than a few seconds even with --quick."""
 
 

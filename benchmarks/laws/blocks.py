@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 import numpy as np
@@ -96,7 +97,15 @@ def _assignment(size: int, rng: np.random.Generator) -> ResourceBlockAssignment:
 
 
 def _levels(size: int, rng: np.random.Generator) -> BlockLevels:
-    return random_levels(rng, size, _blocks(size), (3, 3, 3))
+    """Stricter limits than of `random_levels`; one of the powers is the largest of some devices."""
+    drawn = random_levels(rng, size, _blocks(size), (3, 3, 3))
+    return dataclasses.replace(
+        drawn,
+        power_w=np.array([0.003, 0.008, 0.015]),
+        energy_j=10.0 ** rng.uniform(-2.5, -1.0, size),
+        delay_s=0.25 * drawn.delay_s,
+        error_max=rng.choice([0.05, 0.3]),
+    )
 
 
 def _least_time(size: int, rng: np.random.Generator) -> MinBlockRoundTime:
@@ -116,7 +125,7 @@ LAWS = {
     ),
     "BlockLevels": Law(
         _levels,
-        (2, 10),
+        (4, 10),
         (10, 30, 100),
         (4, 8, 12),
         without=DELAY

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.laws.law import Law
+from benchmarks.laws.law import Law, limitless
 from fl_opt import (
     AsyncTiers,
     BitAllocation,
@@ -90,13 +90,19 @@ def _tasks(size: int, rng: np.random.Generator) -> WorkloadSharing:
     return WorkloadSharing(energy, tasks, lower, upper)
 
 
+BUDGET = {"budget": limitless(budget_bit=1e12)}
+
 LAWS = {
-    "LocalSteps": Law(_steps, (1, 200), (1_000, 10_000, 100_000), (100, 1_000), "steps"),
-    "HierarchicalPeriods": Law(
-        _periods, (1, 100), (1_000, 10_000, 100_000), (30, 100, 300), "steps and edge rounds"
+    "LocalSteps": Law(
+        _steps, (1, 200), (1_000, 10_000, 100_000), (100, 1_000, 10_000, 100_000), "steps"
     ),
-    "AsyncTiers": Law(_tiers, (1, 50), (100, 300, 1_000), (10, 30, 100)),
-    "BitAllocation": Law(_bits, (1, 100), (1_000, 10_000, 100_000), (30, 100, 300, 1_000)),
-    "WholeBitAllocation": Law(_whole, (1, 100), (1_000, 10_000, 100_000), (10, 30, 100)),
-    "WorkloadSharing": Law(_tasks, (1, 30), (10, 100, 1_000), (5, 10, 20)),
+    "HierarchicalPeriods": Law(
+        _periods, (1, 100), (1_000, 10_000, 100_000), (30, 100, 200), "steps and edge rounds"
+    ),
+    "AsyncTiers": Law(_tiers, (1, 50), (100, 300, 1_000), (10, 30, 100, 300)),
+    "BitAllocation": Law(_bits, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000)),
+    "WholeBitAllocation": Law(
+        _whole, (1, 100), (1_000, 10_000, 100_000), (10, 30, 100, 300), without=BUDGET
+    ),
+    "WorkloadSharing": Law(_tasks, (1, 30), (10, 100, 1_000), (5, 10, 20, 40)),
 }

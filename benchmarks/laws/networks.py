@@ -1,6 +1,8 @@
-"""Random networks of more than one cell: edges, neighbours that disturb, devices by themselves."""
+"""Random networks of more than one cell: edges, split networks, neighbours, no server."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
@@ -14,15 +16,20 @@ from fl_opt import (
     MixingStep,
     MixingWeights,
     MultiCellPower,
+    Network,
+    SplitInference,
+    SplitLatency,
+    SplitProfile,
 )
 from fl_opt.problems.activation import Activation
 from fl_opt.problems.matchings import matchings
 
 
 def _edges(size: int, rng: np.random.Generator) -> EdgeAssociation:
-    """Two or three edges; a second is worth 0.003 to 0.3 J."""
-    network = heuristics_edges.network(rng, size, int(rng.integers(2, 4)))
-    return EdgeAssociation(network, 10.0 ** rng.uniform(-2.5, -0.5), "max")
+    """Two or three edges; a second is worth 0.003 to 10 J."""
+    drawn = heuristics_edges.network(rng, size, int(rng.integers(2, 4)))
+    network = dataclasses.replace(drawn, cpu_min_hz=rng.uniform(1e8, 1e9, size))
+    return EdgeAssociation(network, 10.0 ** rng.uniform(-2.5, 1.0), "max")
 
 
 def _cells(size: int, rng: np.random.Generator) -> MultiCellPower:
@@ -41,6 +48,34 @@ def _cells(size: int, rng: np.random.Generator) -> MultiCellPower:
     )
 
 
+def _split(size: int, rng: np.random.Generator) -> tuple[Network, SplitProfile, float]:
+    """Devices near and far, a chain of three layers that shrink, and the speed of the server."""
+    chain = np.sort(rng.uniform(2e4, 1e6, 3))[::-1]
+    profile = SplitProfile.from_layers(rng.uniform(4e7, 2e8, 3), chain)
+    share = rng.choice([0.5, 1.0, 3.0])
+    network = Network(
+        gain=10.0 ** rng.uniform(-11.5, -9.0, size),
+        power_max_w=rng.choice([0.1, 0.2], size),
+        cpu_min_hz=1e8,
+        cpu_max_hz=rng.uniform(0.5e9, 2e9, size),
+        capacitance=rng.uniform(0.5, 3.0, size) * 1e-27,
+        cycles=1.0,
+        upload_bit=1.0,
+        samples=1.0,
+        band_hz=5e5 * size * share,
+    )
+    return network, profile, 1e9 * size * rng.choice([0.1, 0.3, 1.0])
+
+
+def _least_energy(size: int, rng: np.random.Generator) -> SplitInference:
+    network, profile, server_hz = _split(size, rng)
+    return SplitInference(network, profile, rng.uniform(0.4, 1.2, size), server_hz)
+
+
+def _earliest(size: int, rng: np.random.Generator) -> SplitLatency:
+    return SplitLatency(*_split(size, rng))
+
+
 def _graph(size: int, rng: np.random.Generator) -> Graph:
     """Devices strewn over a square, linked within a radius that gives each 4 to 8 neighbours."""
     radius = float(np.sqrt(rng.uniform(4.0, 8.0) / (np.pi * size)))
@@ -48,7 +83,8 @@ def _graph(size: int, rng: np.random.Generator) -> Graph:
 
 
 def _weights(size: int, rng: np.random.Generator) -> MixingWeights:
-    return MixingWeights(_graph(size, rng), bool(rng.random() < 0.5))
+    """Four in five must take means."""
+    return MixingWeights(_graph(size, rng), bool(rng.random() < 0.8))
 
 
 def _activation(size: int, rng: np.random.Generator) -> LinkActivation:
@@ -57,11 +93,11 @@ def _activation(size: int, rng: np.random.Generator) -> LinkActivation:
     time, energy = rng.uniform(1e-3, 1e-2, graph.links), rng.exponential(1e-4, graph.links)
     return LinkActivation(
         graph,
-        matchings_max=rng.uniform(0.5, 4.0),
+        matchings_max=rng.uniform(0.5, 8.0),
         link_time_s=time,
-        time_s=rng.uniform(0.5, 4.0) * 8e-3,
+        time_s=rng.uniform(0.5, 8.0) * 8e-3,
         link_energy_j=energy,
-        energy_j=rng.uniform(0.05, 0.7) * float(energy.sum()) + 1e-9,
+        energy_j=rng.uniform(0.05, 1.2) * float(energy.sum()) + 1e-9,
     )
 
 
@@ -73,8 +109,10 @@ def _step(size: int, rng: np.random.Generator) -> MixingStep:
 
 
 LAWS = {
-    "EdgeAssociation": Law(_edges, (2, 6), (5, 10, 20)),
+    "EdgeAssociation": Law(_edges, (2, 5), (5, 10, 20)),
     "MultiCellPower": Law(_cells, (1, 8), (10, 30, 100), (3, 6, 12, 24), "cells"),
+    "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8)),
+    "SplitLatency": Law(_earliest, (1, 6), (10, 30, 100), (2, 3, 4, 5)),
     "MixingWeights": Law(_weights, (3, 15), (10, 20, 40), scale=1.0),
     "LinkActivation": Law(_activation, (3, 15), (10, 20, 40), scale=1.0),
     "MixingStep": Law(_step, (3, 15), (30, 100, 300), (10, 20, 40), scale=1.0),

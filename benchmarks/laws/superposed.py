@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.laws.law import Law
+from benchmarks.laws.law import Law, limitless
 from fl_opt import (
     Antennas,
     MultipleAccess,
@@ -57,7 +57,7 @@ def _private(size: int, rng: np.random.Generator) -> PrivatePower:
         rng.exponential(1.0, (8, size)) * 10.0 ** rng.uniform(-12, -9),
         rng.uniform(0.01, 0.5, size),
         10.0 ** rng.uniform(-14, -9),
-        10.0 ** rng.uniform(-2, 2),
+        10.0 ** rng.uniform(-1, 4),
         10.0 ** rng.uniform(-9, -2),
         rng.uniform(0.1, 10.0),
         int(rng.integers(1, 10_000)),
@@ -86,9 +86,15 @@ def _bits(size: int, rng: np.random.Generator) -> PolymatroidBits:
 
 
 LAWS = {
-    "OverTheAirPower": Law(_power, (1, 100), (1_000, 10_000, 100_000), (30, 100, 300, 1_000)),
+    "OverTheAirPower": Law(_power, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000)),
     "OverTheAirFading": Law(_fading, (1, 10), (10, 30, 100), (3, 10, 30)),
-    "OverTheAirSelection": Law(_selection, (2, 10), (10, 20, 40), (4, 6, 8)),
+    "OverTheAirSelection": Law(
+        _selection,
+        (2, 10),
+        (10, 20, 40),
+        (4, 6, 8, 10),
+        without={"error": limitless(error_max=1e6)},
+    ),
     "TruncatedInversion": Law(_inversion, (1, 10_000), (10, 1_000, 100_000), (10, 10_000)),
     "PrivatePower": Law(_private, (1, 50), (1_000, 10_000, 100_000), (10, 30, 100, 300)),
     "PolymatroidRates": Law(_rates, (1, 50), (1_000, 10_000, 100_000), (4, 7, 10)),
