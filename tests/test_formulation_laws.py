@@ -26,7 +26,7 @@ def test_a_drawn_instance_is_solved_and_verified(name: str) -> None:
     size = max(4, law.few[0])
     _, solution, seed = solved_anew(law, size, 0)
     problem: Any = law.draw(size, np.random.default_rng((seed, size)))
-    assert type(problem) is formulations()[name]
+    assert type(problem).__name__ == name
     proof = solution.certificate
     judged = fl_opt.verify(problem, solution.allocation)
     assert judged.feasible
