@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fl_opt
+from benchmarks.participation import instance
 from fl_opt import InvalidInput, MaxParticipation, Network, physics
 from fl_opt.problems._reference import least_bandwidth_hz
 from fl_opt.problems.uplink import Uplink
@@ -181,6 +182,16 @@ def test_identical_devices_take_part_up_to_the_band() -> None:
     needed = physics.least_bandwidth_hz(3e5, 0.9, 0.2, 1e-10, cell.noise_w_hz[0])
     problem = MaxParticipation(cell.replace(band_hz=float(37.5 * needed)), 1.0)
     assert np.count_nonzero(chosen(problem)) == 37
+
+
+@pytest.mark.parametrize(("size", "seed"), [(75, 1055), (136, 1027), (110, 1075)])
+def test_a_utility_of_need_plus_a_constant_is_certified_to_a_billionth(
+    size: int, seed: int
+) -> None:
+    """Nearly every set is as good as its band is full: the hardest instances of the benchmark."""
+    proof = fl_opt.solve(instance(size, seed), "core").certificate
+    assert proof.feasible
+    assert proof.gap <= 1e-9
 
 
 def test_whole_utilities_are_proven_to_gap_zero() -> None:

@@ -234,8 +234,8 @@ class Relaxation:
     The prices are `price` and `each`. `upper` bounds the optimal value, rounded outward. `base`
     (m,) is the option of each class, -1 for none; `value` is what it is worth. `slack` and
     `full_slack` are the capacity left by the weights of `base`, and by its full weights with
-    ``FIT`` allowed. `gain` (n,) is v - lam - mu w,
-    good to `error`. `edge` is the weight of the heaviest step taken on a tie, 0 for none.
+    ``FIT`` allowed. `gain` (n,) is v - lam - mu w, good to `error`. `edge` is the weight of the
+    heaviest step taken on a tie, 0 for none.
     """
 
     options: Options
