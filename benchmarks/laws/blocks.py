@@ -121,19 +121,21 @@ ENERGY = {"energy": limitless(energy_j=np.inf)}
 
 LAWS = {
     "ResourceBlockAssignment": Law(
-        _assignment, (2, 30), (100, 300, 1_000), (10, 20, 40), without=DELAY | ENERGY
+        _assignment, (2, 30), (100, 300, 1_000), (10, 40, 100, 200), without=DELAY | ENERGY
     ),
     "BlockLevels": Law(
         _levels,
         (4, 10),
         (10, 30, 100),
-        (4, 8, 12),
+        (4, 12, 24, 48),
         without=DELAY
         | ENERGY
         | {"packet_error": limitless(error_max=1.0), "band": limitless(band_total_hz=1e30)},
     ),
-    "MinBlockRoundTime": Law(_least_time, (2, 30), (100, 300, 1_000), (10, 20, 40), without=ENERGY),
+    "MinBlockRoundTime": Law(
+        _least_time, (2, 30), (100, 300, 1_000), (10, 40, 100), without=ENERGY
+    ),
     "MetaBlockSelection": Law(
-        _contribution, (2, 12), (100, 300, 1_000), (6, 12, 24), without=DELAY | ENERGY
+        _contribution, (2, 12), (100, 300, 1_000), (6, 24, 60, 150), without=DELAY | ENERGY
     ),
 }

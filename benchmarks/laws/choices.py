@@ -178,13 +178,17 @@ LAWS = {
     "MaxParticipation": Law(
         _participation, (2, 100), (1_000, 10_000, 100_000), (100, 1_000, 10_000), without=BAND
     ),
-    "JointSchedule": Law(_joint, (3, 12), (100, 1_000, 10_000), (10, 20, 40), without=BAND | TOTAL),
-    "MetaSelection": Law(_meta, (5, 12), (100, 1_000, 10_000), (10, 20, 40), without=BAND | TOTAL),
+    "JointSchedule": Law(
+        _joint, (3, 12), (100, 1_000, 10_000), (10, 40, 100, 200), without=BAND | TOTAL
+    ),
+    "MetaSelection": Law(
+        _meta, (5, 12), (100, 1_000, 10_000), (10, 40, 100, 200), without=BAND | TOTAL
+    ),
     "FedCS": Law(
         _fedcs,
         (2, 30),
-        (1_000, 10_000, 100_000),
-        (10, 20, 40, 80),
+        (100, 1_000, 10_000),
+        (20, 80, 300, 1_000),
         without={"deadline": limitless(deadline_s=ENDLESS), "energy": in_network("energy_j")},
         idle={"cpu_min": "uploads in turn leave no reason to compute slowly"},
     ),
@@ -197,7 +201,7 @@ LAWS = {
         _bands,
         (5, 12),
         (10, 100, 1_000),
-        (5, 10, 20),
+        (5, 10, 20, 40),
         without={f"band_{name}": _wider(name) for name in ("sub6", "mmwave")},
     ),
     "LongTermEnergy": Law(

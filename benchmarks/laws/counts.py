@@ -99,10 +99,10 @@ LAWS = {
     "HierarchicalPeriods": Law(
         _periods, (1, 100), (1_000, 10_000, 100_000), (30, 100, 200), "steps and edge rounds"
     ),
-    "AsyncTiers": Law(_tiers, (1, 50), (100, 300, 1_000), (10, 30, 100, 300)),
-    "BitAllocation": Law(_bits, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000)),
+    "AsyncTiers": Law(_tiers, (1, 50), (100, 300, 1_000), (30, 100, 300, 1_000)),
+    "BitAllocation": Law(_bits, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000, 30_000)),
     "WholeBitAllocation": Law(
-        _whole, (1, 100), (1_000, 10_000, 100_000), (10, 30, 100, 300), without=BUDGET
+        _whole, (1, 100), (1_000, 10_000, 100_000), (10, 100, 1_000), without=BUDGET
     ),
-    "WorkloadSharing": Law(_tasks, (1, 30), (10, 100, 1_000), (5, 10, 20, 40)),
+    "WorkloadSharing": Law(_tasks, (1, 30), (10, 100, 1_000), (5, 20, 40, 100)),
 }

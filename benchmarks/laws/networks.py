@@ -110,8 +110,8 @@ def _step(size: int, rng: np.random.Generator) -> MixingStep:
 
 LAWS = {
     "EdgeAssociation": Law(_edges, (2, 5), (5, 10, 20)),
-    "MultiCellPower": Law(_cells, (1, 8), (10, 30, 100), (3, 6, 12, 24), "cells"),
-    "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8)),
+    "MultiCellPower": Law(_cells, (1, 8), (10, 100, 1_000), (3, 12, 24, 48), "cells"),
+    "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8, 16)),
     "SplitLatency": Law(_earliest, (1, 6), (10, 30, 100), (2, 3, 4, 5)),
     "MixingWeights": Law(_weights, (3, 15), (10, 20, 40), scale=1.0),
     "LinkActivation": Law(_activation, (3, 15), (10, 20, 40), scale=1.0),

@@ -86,8 +86,8 @@ def _bits(size: int, rng: np.random.Generator) -> PolymatroidBits:
 
 
 LAWS = {
-    "OverTheAirPower": Law(_power, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000)),
-    "OverTheAirFading": Law(_fading, (1, 10), (10, 30, 100), (3, 10, 30)),
+    "OverTheAirPower": Law(_power, (1, 100), (1_000, 10_000, 100_000), (30, 300, 3_000, 30_000)),
+    "OverTheAirFading": Law(_fading, (1, 10), (10, 30, 100), (3, 10, 30, 100)),
     "OverTheAirSelection": Law(
         _selection,
         (2, 10),
@@ -96,7 +96,7 @@ LAWS = {
         without={"error": limitless(error_max=1e6)},
     ),
     "TruncatedInversion": Law(_inversion, (1, 10_000), (10, 1_000, 100_000), (10, 10_000)),
-    "PrivatePower": Law(_private, (1, 50), (1_000, 10_000, 100_000), (10, 30, 100, 300)),
-    "PolymatroidRates": Law(_rates, (1, 50), (1_000, 10_000, 100_000), (4, 7, 10)),
-    "PolymatroidBits": Law(_bits, (1, 50), (100, 1_000, 10_000), (4, 7, 10)),
+    "PrivatePower": Law(_private, (1, 50), (1_000, 10_000, 100_000), (10, 100, 1_000, 10_000)),
+    "PolymatroidRates": Law(_rates, (1, 50), (1_000, 10_000, 100_000), (4, 6, 8)),
+    "PolymatroidBits": Law(_bits, (1, 50), (100, 1_000, 10_000), (4, 6, 8)),
 }
