@@ -255,22 +255,25 @@ def race(law: Law, ladder: Sequence[int], limit_s: float, tally: Tally) -> Race 
 
 
 def _raced_at(law: Law, size: int, start: int, limit_s: float, tally: Tally) -> Race | None:
-    """Both times on one draw; None where the reference does not reach our cost in time."""
+    """Both times on one draw, endless at the time limit; None where the reference fails."""
     ours_s, solution, seed = solved_anew(law, size, start)
     ours_s = min(ours_s, *(solved_anew(law, size, seed)[0] for _ in range(2)))
     problem = law.draw(size, np.random.default_rng((seed, size)))
     name = reference_of(problem)
     assert name is not None
+    late = Race(name, size, ours_s, math.inf, False)
+    began = time.perf_counter()
     try:
         theirs_s, answer = timed(partial(fl_opt.solve, problem, name, time_limit_s=limit_s))
     except (Infeasible, InvalidInput, SolverFailure):
-        return None
+        return late if time.perf_counter() - began >= limit_s else None
     theirs, cost = answer.certificate, solution.certificate.cost
     if theirs.feasible and _above(solution.certificate.bound, theirs.cost):
         tally.failures.append(f"bound above the cost of {name}")
     reached = theirs.cost <= cost + REACHED * abs(cost)
-    stopped = answer.seconds >= limit_s or (name != "cvxpy" and theirs.proof == "none")
-    if not reached or stopped:
+    if answer.seconds >= limit_s or (name != "cvxpy" and theirs.proof == "none"):
+        return late
+    if not reached:
         return None
     return Race(name, size, ours_s, theirs_s, size == law.ladder[-1])
 

@@ -127,7 +127,7 @@ LAWS = {
         _levels,
         (4, 10),
         (10, 30, 100),
-        (4, 12, 24, 48),
+        (4, 8, 12, 16),
         without=DELAY
         | ENERGY
         | {"packet_error": limitless(error_max=1.0), "band": limitless(band_total_hz=1e30)},

@@ -62,10 +62,10 @@ def _participation(size: int, rng: np.random.Generator) -> MaxParticipation:
 
 
 def _joint(size: int, rng: np.random.Generator) -> JointSchedule:
-    """Every other round has a budget of energy for all."""
+    """One round in three has a budget of energy for all."""
     drawn = joint(seed_of(rng), size)
     network = _pressed(drawn.network, drawn.deadline_s, rng)
-    budget = drawn.energy_total_j if rng.random() < 0.5 else math.inf
+    budget = drawn.energy_total_j if rng.random() < 0.35 else math.inf
     return dataclasses.replace(drawn, network=network, energy_total_j=budget)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from benchmarks import heuristics_edges
-from benchmarks.laws.law import Law
+from benchmarks.laws.law import Law, limitless
 from fl_opt import (
     CellNetwork,
     EdgeAssociation,
@@ -64,7 +64,7 @@ def _split(size: int, rng: np.random.Generator) -> tuple[Network, SplitProfile, 
         samples=1.0,
         band_hz=5e5 * size * share,
     )
-    return network, profile, 1e9 * size * rng.choice([0.1, 0.3, 1.0])
+    return network, profile, 1e9 * size * rng.choice([0.05, 0.15, 0.5])
 
 
 def _least_energy(size: int, rng: np.random.Generator) -> SplitInference:
@@ -108,10 +108,12 @@ def _step(size: int, rng: np.random.Generator) -> MixingStep:
     return MixingStep(Activation(graph, groups, rng.random(int(groups.max(initial=-1)) + 1)))
 
 
+SERVER = {"server": limitless(server_hz=1e18)}
+
 LAWS = {
     "EdgeAssociation": Law(_edges, (2, 5), (5, 10, 20)),
     "MultiCellPower": Law(_cells, (1, 8), (10, 100, 1_000), (3, 12, 24, 48), "cells"),
-    "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8, 16)),
+    "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8, 16), without=SERVER),
     "SplitLatency": Law(_earliest, (1, 6), (10, 30, 100), (2, 3, 4, 5)),
     "MixingWeights": Law(_weights, (3, 15), (10, 20, 40), scale=1.0),
     "LinkActivation": Law(_activation, (3, 15), (10, 20, 40), scale=1.0),
