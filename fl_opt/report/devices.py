@@ -150,7 +150,7 @@ def device_rows(
         axes.set_ylim(0.0, (high / divisor or 1.0) * 1.02)
         axes.set_xlim(0.0, size)
         axes.yaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10], min_n_ticks=2))
-        axes.set_title(label(row.name, 30), color=INK, pad=3.0)
+        axes.set_title(label(row.name, 22), color=INK, pad=3.0)
         axes.set_title(label(row.remark, 34), loc="right", pad=3.0)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="x", length=0.0, labelbottom=False)
