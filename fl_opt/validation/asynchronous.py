@@ -30,7 +30,6 @@ import numpy as np
 
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
 from fl_opt.problems.async_tiers import staleness_weight
 from fl_opt.units import Floats
@@ -80,9 +79,6 @@ class _Stale(GlobalModel):
             upload_bit=FLOAT_BIT * federation.model.parameters,
             samples=federation.samples,
         )
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def start(self, federation: Federation, rng: np.random.Generator) -> AsyncState:
         fresh = super().start(federation, rng)

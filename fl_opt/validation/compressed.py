@@ -30,9 +30,7 @@ from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
 from fl_opt.compression_laws import Level
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
-from fl_opt.units import Floats
 from fl_opt.validation.compressors import KINDS, affordable, majority
 from fl_opt.validation.data import Ints
 from fl_opt.validation.global_model import GlobalModel, State, numbers, weighted_mean
@@ -124,9 +122,6 @@ class Compressed(GlobalModel):
             upload_bit=self.level(federation.model.parameters).upload_bit,
             samples=federation.samples,
         )
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def start(self, federation: Federation, rng: np.random.Generator) -> Owing:
         weights = federation.model.initial(rng)

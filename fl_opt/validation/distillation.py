@@ -22,7 +22,6 @@ import numpy as np
 
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number
-from fl_opt.network import Network
 from fl_opt.units import Floats
 from fl_opt.validation.clock import Measured
 from fl_opt.validation.global_model import FLOAT_BIT, LocalDescent, numbers
@@ -91,9 +90,6 @@ class Distillation(LocalDescent):
 
     def broadcast_bit(self, federation: Federation) -> float:
         return table_bit(federation.classes)
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def start(self, federation: Federation, rng: np.random.Generator) -> Answers:
         unknown = np.full(federation.size, np.nan)

@@ -11,6 +11,7 @@ import numpy as np
 
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
+from fl_opt.network import Network
 from fl_opt.units import Floats
 from fl_opt.validation.data import Ints
 from fl_opt.validation.under_way import WAIT, Tick
@@ -90,6 +91,9 @@ class LocalDescent:
         """(K,) CPU cycles of the local steps of a round [cycle]."""
         per_step = federation.samples if self.batch is None else float(self.batch)
         return federation.cycles_per_sample * self.local_steps * per_step * np.ones(federation.size)
+
+    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
+        return np.zeros(network.size)
 
     def server_s(self, state: Any) -> float:
         return 0.0

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
 from fl_opt.problems.activation import Activation
 from fl_opt.problems.graph import Graph
@@ -174,9 +173,6 @@ class Gossip(LocalDescent):
 
     def broadcast_bit(self, federation: Federation) -> float:
         return 0.0
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def server_s(self, state: Crowd) -> float:
         return self.exchange_s * int(state.used.sum())

@@ -25,9 +25,7 @@ import numpy as np
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
-from fl_opt.units import Floats
 from fl_opt.validation.data import Ints
 from fl_opt.validation.global_model import FLOAT_BIT, GlobalModel, State, numbers, weighted_mean
 from fl_opt.workload import Workload
@@ -98,9 +96,6 @@ class HierFAVG(GlobalModel):
             upload_bit=FLOAT_BIT * federation.model.parameters,
             samples=federation.samples,
         )
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def server_s(self, state: EdgeState) -> float:
         return self.cloud_s if self._last(state) else 0.0

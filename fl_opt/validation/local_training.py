@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fl_opt.allocation import Allocation
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
-from fl_opt.units import Floats
 from fl_opt.validation.global_model import GlobalModel, State, numbers
 from fl_opt.workload import Workload
 
@@ -46,9 +44,6 @@ class LocalTraining(GlobalModel):
 
     def broadcast_bit(self, federation: Federation) -> float:
         return 0.0
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def start(self, federation: Federation, rng: np.random.Generator) -> State:
         weights = federation.model.initial(rng)

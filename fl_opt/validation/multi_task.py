@@ -35,7 +35,6 @@ import numpy as np
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, whole
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.policy import Outcome
 from fl_opt.units import Floats
 from fl_opt.validation.global_model import FLOAT_BIT, GlobalModel, State, numbers
@@ -116,9 +115,6 @@ class MultiTask(GlobalModel):
 
     def broadcast_bit(self, federation: Federation) -> float:
         return float(FLOAT_BIT * federation.size * (federation.model.parameters + 1))
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
 
     def start(self, federation: Federation, rng: np.random.Generator) -> Related:
         size = federation.size

@@ -27,7 +27,6 @@ import numpy as np
 from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.units import Floats
 from fl_opt.validation.clock import Measured
 from fl_opt.validation.global_model import GlobalModel, State, numbers
@@ -91,7 +90,40 @@ def superpose(
 
 
 @dataclass(frozen=True)
-class OverTheAir(GlobalModel):
+class Analog(GlobalModel):
+    """Base of the methods whose updates are added by the channel, a symbol per parameter."""
+
+    def workload(self, federation: Federation) -> Workload:
+        return Workload(
+            cycles=self.cycles(federation),
+            # a superposed upload of this nominal size is one symbol per parameter
+            upload_bit=physics.PARAMETER_BIT * federation.model.parameters,
+            samples=federation.samples,
+        )
+
+    def heard(self, allocation: Allocation, outcome: Measured) -> tuple[Ints, Floats, float]:
+        """Devices (n,) in the sum, their amplitudes (n,) [sqrt(W)], and noise in a symbol [W].
+
+        Raises ``InvalidInput`` for an allocation whose devices do not send at once.
+        """
+        if allocation.access != "superposed" and allocation.selected.any():
+            raise InvalidInput(
+                "allocation.access",
+                repr(allocation.access),
+                "superposed",
+                "over the air all devices send at once: use the policy Superposed, or "
+                "Optimised(OverTheAirPower.from_network), with yours as among=",
+            )
+        here = np.flatnonzero(outcome.arrived & (outcome.received_w > 0.0))
+        return (
+            here,
+            np.sqrt(outcome.received_w[here]),
+            float(outcome.noise_w[here].max(initial=0.0)),
+        )
+
+
+@dataclass(frozen=True)
+class OverTheAir(Analog):
     """Federated averaging over the air: the channel adds, one symbol per parameter for all.
 
     Parameters
@@ -119,17 +151,6 @@ class OverTheAir(GlobalModel):
             known = ", ".join(get_args(Receiver))
             raise InvalidInput("OverTheAir.receiver", repr(self.receiver), f"one of {known}")
 
-    def workload(self, federation: Federation) -> Workload:
-        return Workload(
-            cycles=self.cycles(federation),
-            # a superposed upload of this nominal size is one symbol per parameter
-            upload_bit=physics.PARAMETER_BIT * federation.model.parameters,
-            samples=federation.samples,
-        )
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
-
     def learn(
         self,
         federation: Federation,
@@ -138,8 +159,7 @@ class OverTheAir(GlobalModel):
         outcome: Measured,
         rng: np.random.Generator,
     ) -> State:
-        refuse_orthogonal(allocation)
-        here = np.flatnonzero(outcome.arrived & (outcome.received_w > 0.0))
+        here, amplitude, noise_w = self.heard(allocation, outcome)
         if not here.size:
             return state.noted(here, np.empty(0), np.empty(0))
         # a stream of its own: the batches are those of the other methods
@@ -147,25 +167,13 @@ class OverTheAir(GlobalModel):
         updates, loss = self.updates(federation, state.weights, here, allocation, rng)
         heard = superpose(
             _weighted(federation, here, updates),
-            np.sqrt(outcome.received_w[here]),
-            float(outcome.noise_w[here[0]]),
+            amplitude,
+            noise_w,
             noise,
             self.receiver,
         )
         noted = state.noted(here, numbers(updates.norm(dim=1)), numbers(loss))
         return noted.moved(state.weights + heard.mean)
-
-
-def refuse_orthogonal(allocation: Allocation) -> None:
-    """Raise ``InvalidInput`` for an allocation whose devices do not send at once."""
-    if allocation.access != "superposed" and allocation.selected.any():
-        raise InvalidInput(
-            "allocation.access",
-            repr(allocation.access),
-            "superposed",
-            "over the air all devices send at once: use the policy Superposed, or "
-            "Optimised(OverTheAirPower.from_network), with yours as among=",
-        )
 
 
 def _weighted(

@@ -5,7 +5,7 @@ r"""Federated averaging over the air whose noise is also what hides each device'
     w  <- w + L/(sqrt(P) n a) y                        a = mean of the a_k, n devices
 
 A symbol of a clipped update has power 1, and is heard with power a_k^2. With all alike the error of
-the mean is P (L sigma/(n a))^2/P: the louder, the more exact and the less private. One device's
+the mean is (L sigma/(n a))^2 in all: the louder, the more exact and the less private. One device's
 data move the sum by 2 a_k sqrt(P) at most, which Gaussian noise hides to
 rho_k = (2 a_k sqrt(P))^2/(2 sigma^2) in zCDP; rounds add up. With ``access="orthogonal"`` the
 receiver hears each device apart: the same privacy for each, but n noises in the mean, not one.
@@ -22,17 +22,14 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 import numpy as np
 
-from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number
 from fl_opt.errors import InvalidInput
-from fl_opt.network import Network
 from fl_opt.problems.privacy import Access
 from fl_opt.units import Floats
 from fl_opt.validation.clock import Measured
 from fl_opt.validation.global_model import GlobalModel, State, numbers
-from fl_opt.validation.over_the_air import refuse_orthogonal
-from fl_opt.workload import Workload
+from fl_opt.validation.over_the_air import Analog
 
 if TYPE_CHECKING:
     from fl_opt.validation.federation import Federation
@@ -52,7 +49,7 @@ class Watched(State):
 
 
 @dataclass(frozen=True)
-class PrivateAverage(GlobalModel):
+class PrivateAverage(Analog):
     """Averaging of clipped updates over the air; the noise of the channel hides who sent what.
 
     Parameters
@@ -86,16 +83,6 @@ class PrivateAverage(GlobalModel):
             known = ", ".join(get_args(Access))
             raise InvalidInput("PrivateAverage.access", repr(self.access), f"one of {known}")
 
-    def workload(self, federation: Federation) -> Workload:
-        return Workload(
-            cycles=self.cycles(federation),
-            upload_bit=physics.PARAMETER_BIT * federation.model.parameters,
-            samples=federation.samples,
-        )
-
-    def packet_error(self, network: Network, allocation: Allocation) -> Floats:
-        return np.zeros(network.size)
-
     def start(self, federation: Federation, rng: np.random.Generator) -> Watched:
         fresh = super().start(federation, rng)
         return Watched(**vars(fresh), rho=np.zeros(federation.size))
@@ -110,8 +97,7 @@ class PrivateAverage(GlobalModel):
     ) -> Watched:
         import torch
 
-        refuse_orthogonal(allocation)
-        here = np.flatnonzero(outcome.arrived & (outcome.received_w > 0.0))
+        here, amplitude, noise_w = self.heard(allocation, outcome)
         if not here.size:
             return state.noted(here, np.empty(0), np.empty(0))
         # a stream of its own: the batches are those of the other methods
@@ -119,7 +105,6 @@ class PrivateAverage(GlobalModel):
         updates, loss = self.updates(federation, state.weights, here, allocation, rng)
         norm, parameters = updates.norm(dim=1), updates.shape[1]
         clipped = updates * (self.clip / norm).clamp(max=1.0).unsqueeze(1)
-        amplitude, noise_w = np.sqrt(outcome.received_w[here]), float(outcome.noise_w[here[0]])
         loud = torch.from_numpy(amplitude / amplitude.mean()).to(updates.dtype)
         sources = here.size if self.access == "orthogonal" else 1
         scale = self.clip / (parameters**0.5 * here.size * amplitude.mean())
