@@ -29,6 +29,7 @@ from fl_opt.allocation import Allocation
 from fl_opt.errors import InvalidInput
 from fl_opt.units import Floats
 from fl_opt.validation.clock import Measured
+from fl_opt.validation.data import Ints
 from fl_opt.validation.global_model import GlobalModel, State, numbers
 from fl_opt.workload import Workload
 
@@ -115,11 +116,8 @@ class Analog(GlobalModel):
                 "Optimised(OverTheAirPower.from_network), with yours as among=",
             )
         here = np.flatnonzero(outcome.arrived & (outcome.received_w > 0.0))
-        return (
-            here,
-            np.sqrt(outcome.received_w[here]),
-            float(outcome.noise_w[here].max(initial=0.0)),
-        )
+        noise_w = float(outcome.noise_w[here].max(initial=0.0))
+        return here, np.sqrt(outcome.received_w[here]), noise_w
 
 
 @dataclass(frozen=True)
