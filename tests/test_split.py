@@ -63,6 +63,18 @@ def test_digital_features_are_all_or_nothing() -> None:
     assert digital_accuracy(network, TEST, -30.0, bits=8) == pytest.approx(0.1, abs=1e-12)
 
 
+def test_the_profile_counts_what_layers_do_and_say() -> None:
+    profile = SplitNetwork((8, 8), 10, values=6, channels=2).profile(
+        cycles=3.0, pixel_bit=8.0, value_bit=16.0
+    )
+    # two convolutions of 3 x 3, the bottleneck, two dense layers
+    work = 3.0 * np.array([2 * 9 * 64, 4 * 2 * 9 * 16, 16 * 6, 6 * 64, 64 * 10])
+    np.testing.assert_array_equal(profile.device_cycles, np.append(0.0, np.cumsum(work)))
+    np.testing.assert_array_equal(profile.server_cycles, work.sum() - profile.device_cycles)
+    numbers = np.array([2 * 16, 16, 6, 64])
+    np.testing.assert_array_equal(profile.upload_bit, [64 * 8.0, *16.0 * numbers, 0.0])
+
+
 def test_refuses_what_is_no_split() -> None:
     with pytest.raises(InvalidInput, match="values"):
         SplitNetwork((8, 8), 10, values=0)

@@ -2,7 +2,9 @@
 
 A small convolutional network on fashion images with a bottleneck of 4 to 32 values that is trained
 through noise, against the network whose features all cross without noise, and against digital
-features over the same fading. Then the best split of the layers over the rate of the link.
+features over the same fading. Then where to split the layers, from the thinnest links to wide ones:
+for the least latency of a device alone, and for the least energy of devices that fade, share band
+and server, and must be done by a deadline.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from fl_opt import Network, SplitInference, SplitLatency, solve
 from fl_opt.experiments.experiment import Cell, Data, Experiment, Results, Row, over_seeds
+from fl_opt.problems.split_profile import SplitProfile
 
 if TYPE_CHECKING:
     from fl_opt.report.ink import Picture
@@ -25,6 +30,12 @@ SNR_DB = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
 PROMISED_DB = 10.0
 BITS = (1, 2, 3, 4, 6, 8)
 WHOLE = "all features, no noise"
+PLACES = "places over bandwidth"
+BAND_HZ = tuple(float(f"{band:.4g}") for band in np.logspace(2.0, 9.0, 29))
+"""Bandwidths at which the places are chosen [Hz]."""
+GAIN, POWER_W, NOISE_W_HZ = 1e-11, 0.1, 10.0**-20.4
+DEVICE_HZ, SERVER_HZ = 1e9, 2e10
+MULTIPLY_CYCLES = 2.0
 
 
 @dataclass(frozen=True)
@@ -39,11 +50,13 @@ class Split(Experiment):
     test_samples: int = 4_000
     epochs: int = 4
     train_snr_db: float = 10.0
+    devices: int = 20
+    deadline_s: float = 0.005
 
     @property
     def arms(self) -> Sequence[str]:
-        """The whole network, then one for each width of the bottleneck."""
-        return [WHOLE, *(f"{values} values" for values in VALUES)]
+        """The whole network, one for each width of the bottleneck, then where to split."""
+        return [WHOLE, *(f"{values} values" for values in VALUES), PLACES]
 
     def quick(self) -> Self:
         """Few images, one epoch."""
@@ -52,9 +65,11 @@ class Split(Experiment):
         )
 
     def run(self, cell: Cell) -> Data:
-        """Train a network and try it at every signal-to-noise ratio."""
+        """Train a network and try it at every signal-to-noise ratio, or split it."""
         from fl_opt.validation.split import Images, accuracy, digital_accuracy, trained
 
+        if cell.arm == PLACES:
+            return self._places(cell.seed)
         images = Images.of(self.dataset, self.samples)
         test = Images.of(self.dataset, self.test_samples, part="test")
         whole = cell.arm == WHOLE
@@ -73,8 +88,30 @@ class Split(Experiment):
             ],
         }
 
+    def _places(self, seed: int) -> Data:
+        """Best places of one device, and of a cell whose devices fade."""
+        from fl_opt.validation.split import Images, SplitNetwork
+
+        images = Images.of(self.dataset, 1)
+        profile = SplitNetwork(images.shape, images.classes, 16).profile(MULTIPLY_CYCLES)
+        fades = np.random.default_rng(seed).exponential(1.0, self.devices)
+        found: Data = {"alone": [], "apart": [], "late_s": [], "gap": [], "at_server": []}
+        for band in BAND_HZ:
+            one = solve(SplitLatency(_network([1.0], band), profile, SERVER_HZ))
+            late = _latencies(profile, band)
+            found["alone"].append(int(one.allocation.place[0]))
+            found["apart"].append(abs(one.certificate.cost / min(late) - 1.0))
+            found["late_s"].append([float(f"{late[0]:.6g}"), float(f"{late[-1]:.6g}")])
+            network = _network(fades, band)
+            cell = solve(SplitInference(network, profile, self.deadline_s, SERVER_HZ))
+            found["gap"].append(cell.certificate.gap)
+            found["at_server"].append(float(np.mean(cell.allocation.place == 0)))
+        found["inside"] = sum(0 < place < profile.places - 1 for place in found["alone"])
+        found["kbit_sent"] = [profile.upload_bit[place] / 1e3 for place in found["alone"]]
+        return found
+
     def rows(self, results: Results) -> Sequence[Row]:
-        """Compression, loss of accuracy, digital features beside."""
+        """Compression, loss of accuracy, digital features beside, then the places."""
         seeds = range(self.seeds)
         whole = np.array(over_seeds(results, WHOLE, "accuracy"))
         pixels = results[WHOLE][0]["pixels"]
@@ -106,7 +143,41 @@ class Split(Experiment):
                     unit="%",
                 )
             )
-        return rows
+        return [*rows, *self._place_rows(list(results[PLACES].values()))]
+
+    def _place_rows(self, runs: Sequence[Data]) -> Sequence[Row]:
+        """The optimum against a scan, and where it lies."""
+        back = [int((np.diff(run["kbit_sent"]) < 0.0).sum()) for run in runs]
+        share = [run["at_server"] for run in runs]
+        return [
+            Row.measured(
+                "one device: least latency apart from that of a scan, at most",
+                [max(run["apart"]) for run in runs],
+                at_most=1e-9,
+            ),
+            Row.measured("more band, yet the split is nearer to the device", back, at_most=0.0),
+            Row.measured(
+                "band from which the server computes all [kHz]",
+                [BAND_HZ[run["alone"].index(0)] / 1e3 for run in runs],
+            ),
+            Row.measured(
+                f"of {len(BAND_HZ)} bands, split inside the network",
+                [run["inside"] for run in runs],
+            ),
+            Row.measured(
+                f"{self.devices} devices: largest certified gap of their energy",
+                [max(run["gap"]) for run in runs],
+                at_most=1e-9,
+            ),
+            *(
+                Row.measured(
+                    f"{self.devices} devices: share at the server, {band / 1e6:g} MHz together",
+                    [each[BAND_HZ.index(band)] for each in share],
+                    unit="%",
+                )
+                for band in BAND_HZ[16::4]
+            ),
+        ]
 
     def figures(self, results: Results) -> Sequence[Picture]:
         """Accuracy over the signal-to-noise ratio, by width and by way."""
@@ -151,7 +222,62 @@ class Split(Experiment):
                     "largest.",
                 )
             )
-        return pictures
+        return [*pictures, self._place_picture(list(results[PLACES].values()))]
+
+    def _place_picture(self, runs: Sequence[Data]) -> Picture:
+        from fl_opt.report import figures
+        from fl_opt.report.ink import look
+
+        shown = np.flatnonzero(np.array(BAND_HZ) <= 2e8)
+        lines = {
+            "one device, least latency": [np.equal(run["alone"], 0) for run in runs],
+            f"{self.devices} devices, least energy": [run["at_server"] for run in runs],
+        }
+        series = []
+        for index, (label, found) in enumerate(lines.items()):
+            share = np.array(found, dtype=float)[:, shown]
+            series.append(
+                figures.Series(
+                    label,
+                    look(index),
+                    np.array(BAND_HZ)[shown],
+                    share.mean(axis=0),
+                    share.min(axis=0),
+                    share.max(axis=0),
+                )
+            )
+        return figures.curves(
+            "split-places",
+            "Who leaves the network to the server",
+            series,
+            x_name="band, together",
+            x_unit="Hz",
+            y_name="share of the devices",
+            caption="All others compute everything themselves: no cut between layers is best at "
+            "any band. Mean of the seeds with the band from least to largest.",
+        )
+
+
+def _network(fades: ArrayLike, band_hz: float) -> Network:
+    return Network(
+        gain=GAIN * np.asarray(fades),
+        power_max_w=POWER_W,
+        cpu_min_hz=0.0,
+        cpu_max_hz=DEVICE_HZ,
+        capacitance=1e-28,
+        cycles=0.0,
+        upload_bit=0.0,
+        samples=1.0,
+        band_hz=band_hz,
+        noise_w_hz=NOISE_W_HZ,
+    )
+
+
+def _latencies(profile: SplitProfile, band_hz: float) -> list[float]:
+    """Latency of every place for one device, from the definitions [s]."""
+    rate = band_hz * math.log2(1.0 + GAIN * POWER_W / (NOISE_W_HZ * band_hz))
+    columns = (profile.device_cycles, profile.upload_bit, profile.server_cycles)
+    return [c / DEVICE_HZ + s / rate + r / SERVER_HZ for c, s, r in zip(*columns, strict=True)]
 
 
 EXPERIMENT = Split()

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from fl_opt.checks import number, whole
 from fl_opt.errors import InvalidInput
+from fl_opt.problems.split_profile import SplitProfile
 from fl_opt.units import Floats, ratio_from_db
 
 
@@ -77,6 +78,35 @@ class SplitNetwork(nn.Module):
         """(N, classes) outputs for what was received."""
         answer: Tensor = self.head(y)
         return answer
+
+    def profile(
+        self, cycles: float, *, pixel_bit: float = 8.0, value_bit: float = 32.0
+    ) -> SplitProfile:
+        """The places to split: before each layer that has weights, and after the last.
+
+        Parameters
+        ----------
+        cycles
+            Cycles of a multiply-add, on device and server alike; poolings are not counted [cycle].
+        pixel_bit, value_bit
+            Size of a pixel, and of a number inside the network [bit].
+        """
+        work: list[float] = []
+        payload: list[float] = []
+
+        def note(layer: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
+            # a convolution uses its weights once for each place of the picture
+            uses = answer[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
+            work.append(cycles * uses * sum(p.numel() for p in layer.parameters() if p.dim() > 1))
+            payload.append(given[0].numel() * (value_bit if payload else pixel_bit))
+
+        weighted = (nn.Conv2d, nn.Linear)
+        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, weighted)]
+        with torch.no_grad():
+            self.decode(self.encode(torch.zeros(1, self.shape[0] * self.shape[1])))
+        for hook in hooks:
+            hook.remove()
+        return SplitProfile.from_layers(work, payload)
 
 
 @dataclass(frozen=True)
