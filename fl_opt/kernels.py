@@ -162,32 +162,36 @@ def increasing_root(
     leaves is of the order of their squares.
     """
     x = np.clip(start, low, high)
-    active, at, left, right = np.arange(x.size), x.copy(), low, high
+    active, at, left, right = np.arange(x.size), x.copy(), low.copy(), high.copy()
     known_left, known_right = np.zeros(x.size, dtype=bool), np.zeros(x.size, dtype=bool)
     last = 0.1 * tolerance**0.5
-    for turn in range(300):
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        for turn in range(300):
             value, slope = function(at, active)
             size = np.abs(value)
             step = -value / slope
             if turn % 3 == 2:
                 step *= np.expm1(size) / size
-        below, above = value <= 0.0, value >= 0.0
-        known_left, known_right = known_left | below, known_right | above
-        left, right = np.where(below, at, left), np.where(above, at, right)
-        new, middle = at + step, 0.5 * (left + right)
-        new = np.where(np.isnan(new), middle, new)
-        new = np.where(new < left, np.where(known_left, middle, left), new)
-        new = np.where(new > right, np.where(known_right, middle, right), new)
-        x[active] = new
-        scale = 1.0 + np.abs(new)
-        moving = (np.abs(new - at) > last * scale) | (size > last)
-        moving &= (size > 64.0 * EPS) & (right - left > tolerance * scale)
-        keep = np.flatnonzero(moving)
-        if not keep.size:
-            break
-        at = new
-        if keep.size < active.size:
-            active, at, left, right = active[keep], at[keep], left[keep], right[keep]
-            known_left, known_right = known_left[keep], known_right[keep]
+            below, above = value <= 0.0, value >= 0.0
+            known_left |= below
+            known_right |= above
+            np.copyto(left, at, where=below)
+            np.copyto(right, at, where=above)
+            new = at + step
+            if not np.all((left <= new) & (new <= right)):
+                middle = 0.5 * (left + right)
+                new = np.where(np.isnan(new), middle, new)
+                new = np.where(new < left, np.where(known_left, middle, left), new)
+                new = np.where(new > right, np.where(known_right, middle, right), new)
+            x[active] = new
+            scale = 1.0 + np.abs(new)
+            moving = (np.abs(new - at) > last * scale) | (size > last)
+            moving &= (size > 64.0 * EPS) & (right - left > tolerance * scale)
+            count = np.count_nonzero(moving)
+            if count == 0:
+                break
+            at = new
+            if count < active.size:
+                active, at, left, right = active[moving], at[moving], left[moving], right[moving]
+                known_left, known_right = known_left[moving], known_right[moving]
     return x

@@ -55,7 +55,16 @@ class Slice:
     train_high: Floats
 
     def __getitem__(self, index: slice | NDArray[np.int_] | NDArray[np.bool_]) -> Slice:
-        return Slice(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        return Slice(
+            self.nats[index],
+            self.noise[index],
+            self.power[index],
+            self.energy[index],
+            self.deadline[index],
+            self.train[index],
+            self.train_low[index],
+            self.train_high[index],
+        )
 
     @property
     def upload_high(self) -> Floats:
@@ -76,12 +85,11 @@ class Slice:
 
     def split(self, z: Floats) -> tuple[Floats, Floats]:
         """(t, u) at a coordinate, u kept inside its box."""
-        with np.errstate(over="ignore"):
-            grown = np.exp(z)
-        u = self.deadline / (1.0 + grown)
-        inside = np.minimum(np.maximum(u, self.train_low), self.train_high)
-        # u exp(z) keeps the digits of a short upload, which T - u would lose; z may be infinite
         with np.errstate(over="ignore", invalid="ignore"):
+            grown = np.exp(z)
+            u = self.deadline / (1.0 + grown)
+            inside = np.minimum(np.maximum(u, self.train_low), self.train_high)
+            # u exp(z) keeps the digits of a short upload, which T - u would lose; z may be infinite
             t = np.where((inside == u) & (z < 0.0), u * grown, self.deadline - inside)
         return t, inside
 
@@ -122,8 +130,7 @@ def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Poin
         b = part.nats / (t * x)
         over = np.flatnonzero(b * part.noise * np.expm1(x) > part.power)
     if over.size:
-        start = np.where(np.isnan(warm[3, over]), warm[1, over], warm[3, over])
-        point, slope[over], warm[3, over] = _full_power(part[over], price, start)
+        point, slope[over], warm[3, over] = _full_power(part[over], price, t[over], warm[3, over])
         t[over], u[over], b[over] = point.t, point.u, point.b
     below = np.flatnonzero(~(b > floor.b))
     if below.size:
@@ -157,9 +164,9 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
     if not part.train.all():
         z[part.train == 0.0] = np.inf
         todo = np.flatnonzero(part.train > 0.0)
-    for _ in range(40):
-        z_now, log_now, wanted_m, wanted_d = z[todo], log_x[todo], log_m[todo], log_d[todo]
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        for _ in range(40):
+            z_now, log_now, wanted_m, wanted_d = z[todo], log_x[todo], log_m[todo], log_d[todo]
             fade = np.exp(-z_now)
             shrink = np.log1p(fade)
             share = fade / (1.0 + fade)
@@ -175,16 +182,16 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
             step_x = (rest * one + share * two) * det
             step_z = (q * two + one) * det
             slope[todo] = (share * (q - 3.0) + 3.0) * det
-        np.minimum(np.maximum(step_z, -8.0, out=step_z), 8.0, out=step_z)
-        np.minimum(np.maximum(step_x, -1.5, out=step_x), 1.5, out=step_x)
-        z[todo] = np.minimum(np.maximum(z_now - step_z, -700.0), 700.0)
-        log_x[todo] = np.minimum(np.maximum(log_now + step_x, -40.0), 6.5)
-        rough = np.abs(step_x) + np.abs(step_z) > 3e-6
-        count = np.count_nonzero(rough)
-        if count == 0:
-            return slope
-        if 2 * count < rough.size:
-            todo = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
+            np.minimum(np.maximum(step_z, -8.0, out=step_z), 8.0, out=step_z)
+            np.minimum(np.maximum(step_x, -1.5, out=step_x), 1.5, out=step_x)
+            z[todo] = np.minimum(np.maximum(z_now - step_z, -700.0), 700.0)
+            log_x[todo] = np.minimum(np.maximum(log_now + step_x, -40.0), 6.5)
+            rough = np.abs(step_x) + np.abs(step_z) > 3e-6
+            count = np.count_nonzero(rough)
+            if count == 0:
+                return slope
+            if 2 * count < rough.size:
+                todo = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
     left = (np.arange(z.size) if isinstance(todo, slice) else todo)[rough]
     z[left], log_x[left] = _bracketed(log_m[left], log_d[left])
     return slope
@@ -208,8 +215,12 @@ def _bracketed(log_m: Floats, log_d: Floats) -> tuple[Floats, Floats]:
     return z, np.log(marginal_inverse(level(z, np.arange(z.size))))
 
 
-def _full_power(part: Slice, price: float, start: Floats) -> tuple[Point, Floats, Floats]:
+def _full_power(
+    part: Slice, price: float, t: Floats, start: Floats
+) -> tuple[Point, Floats, Floats]:
     """Best point at p_max, d ln b/d ln price, and y = ln v, searched from `start`.
+
+    Where that is NaN, from the airtime `t` that is best without a limit of power.
 
     One equation in y: 2 kappa C^3/u^3 + p_max = price a/(t^2 (v - 1 + exp(-v))), with t explicit,
     (n a/p_max) expm1(v)/v. It is solved without the box of u, which then cuts the answer.
@@ -218,6 +229,9 @@ def _full_power(part: Slice, price: float, start: Floats) -> tuple[Point, Floats
     log_pull = np.log(price * part.nats / (unit * unit))
     shortest = np.maximum(part.train_low, 1e-90)  # its cube is no zero
     wide, change = np.ones_like(unit), np.empty_like(unit)
+    cold = np.isnan(start)
+    if cold.any():
+        start[cold] = np.log(growth_inverse(np.log(np.maximum(t[cold] / unit[cold], 1.0 + 1e-9))))
 
     def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
         v = np.exp(y)
@@ -291,10 +305,11 @@ def shifted(part: Slice, point: Point, floor: Point, b: Floats) -> Point:
     )
 
 
-def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
+def at(part: Slice, b: Floats, tolerance: float = 1e-13) -> tuple[Point, Floats, Floats]:
     """Least energy at given bandwidths: the point, the energy [J] and its derivative [J/Hz].
 
-    Within deadline and power; `b` (n,) is at least the least bandwidth.
+    Within deadline and power; `b` (n,) is at least the least bandwidth. The split of time is found
+    to the relative `tolerance`.
     """
     forced = _full_power_time(part, b)
     earliest = np.maximum(np.maximum(part.deadline - part.train_high, 0.0), forced)
@@ -312,7 +327,7 @@ def at(part: Slice, b: Floats) -> tuple[Point, Floats, Floats]:
         value = np.log(some.train) - 3.0 * np.log(u) - np.log(b[index] * some.noise * g)
         return value, 3.0 * (1.0 - share) + q * share
 
-    t, u = part.split(increasing_root(late, low, high, np.clip(0.0, low, high)))
+    t, u = part.split(increasing_root(late, low, high, np.clip(0.0, low, high), tolerance))
     x = part.nats / (t * b)
     with np.errstate(over="ignore", invalid="ignore"):
         grown, g = np.expm1(x), marginal(x)

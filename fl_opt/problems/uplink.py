@@ -167,7 +167,7 @@ class Uplink:
         rest = max(band_hz - float(floor.b.sum()), 1e-3 * band_hz)
         share = floor.b + rest * part.nats / part.nats.sum()
         with np.errstate(all="ignore"):
-            _, _, slope = device.at(part, share)
+            _, _, slope = device.at(part, share, 0.1)
             worth = np.where(np.isfinite(slope), np.sqrt(-slope), 0.0)
         price = float(share @ worth / share.sum()) ** 2
         if not 0.0 < price < math.inf:
