@@ -20,6 +20,7 @@ NAMES: tuple[str, ...] = (
     "over-the-air",
     "personalised",
     "hierarchical",
+    "edge-association",
     "decentralised",
     "distillation",
     "privacy",

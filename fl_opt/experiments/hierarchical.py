@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from fl_opt import physics
+from fl_opt.experiments.edges import by_classes, dealing
 from fl_opt.experiments.experiment import Cell, Data, Experiment, Results, Row, over_seeds
 from fl_opt.experiments.worlds import Still
 from fl_opt.policies import Everyone
@@ -71,7 +72,7 @@ class Hierarchical(Experiment):
         """Train one pair of periods."""
         task = Task(self.dataset, "mlp", "shards:2", samples=self.samples, cycles_per_operation=1.0)
         world = Still(self.devices, GAIN, POWER_W, NOISE_W_HZ, BAND_HZ)
-        federation = task.load(self._deal(cell.seed), world.data_sizes)
+        federation = task.load(dealing(cell.seed), world.data_sizes)
         # a step of 20 samples takes what it takes in the source
         scale = STEP_CYCLES / (20.0 * federation.cycles_per_sample)
         task = dataclasses.replace(task, cycles_per_operation=scale)
@@ -105,18 +106,9 @@ class Hierarchical(Experiment):
             "energy_j": float(trace.energy_j[:end].sum()) / self.devices,
         }
 
-    @staticmethod
-    def _deal(seed: int) -> np.random.Generator:
-        """The generator with which `simulate` deals out the data of that seed."""
-        return np.random.default_rng(np.random.SeedSequence(seed).spawn(6)[2])
-
     def _association(self, federation: Federation, mix: str) -> tuple[int, ...]:
         """Edges by the classes that devices hold: mixed, or alike together."""
-        owner = np.repeat(np.arange(self.devices), federation.held)
-        held = np.zeros((self.devices, federation.classes))
-        np.add.at(held, (owner, federation.y.numpy()), 1.0)
-        # by the classes held most, so that neighbours in the order are alike
-        order = np.lexsort(tuple(np.sort(np.argsort(-held, axis=1)[:, :2], axis=1).T[::-1]))
+        order = by_classes(federation)
         rank = np.empty(self.devices, dtype=int)
         rank[order] = np.arange(self.devices)
         edge = rank % self.edges if mix == MIXES[0] else rank * self.edges // self.devices
