@@ -45,6 +45,8 @@ class FdmaProgram:
         Its end, a scalar or (K,) [s]; None where it is a variable.
     joule_per_s
         Worth of a second where the end is a variable; None: time alone counts.
+    longest_s
+        An end beyond which nobody looks, where it is a variable; None: what is surely enough.
 
     Attributes
     ----------
@@ -52,6 +54,9 @@ class FdmaProgram:
         The ``cvxpy.Problem``.
     limits
         Its constraints by name.
+    spent, end
+        The energy of all and the end of the round, as expressions in units of `unit_j` and
+        `unit_s`.
 
     ``load`` puts other data into the same program, whose form stays: the number of devices, and
     who sends, trains and has a finite limit on power or energy.
@@ -62,8 +67,9 @@ class FdmaProgram:
         network: Network,
         deadline_s: ArrayLike | None = None,
         joule_per_s: float | None = None,
+        longest_s: float | None = None,
     ) -> None:
-        self._free = deadline_s is None
+        self._free, self._longest_s = deadline_s is None, longest_s
         self._counts_energy = not self._free or joule_per_s is not None
         self._read(network, deadline_s, joule_per_s)
         self._nodes = next(nodes for most, nodes in _NODES if self._highest_nats <= most)
@@ -108,12 +114,14 @@ class FdmaProgram:
             np.flatnonzero(spends & np.isfinite(data.energy)),
         )
         last = near.horizon
-        if self._free:
+        if self._longest_s is not None:
+            last = np.full(network.size, self._longest_s)
+        elif self._free:
             # what a rough round costs is worth so many seconds; no better one lasts longer
             last = 4.0 * (last + (float(unit.sum()) / joule_per_s if joule_per_s else 0.0))
-        self._values = self._constants(
-            np.where(unit > 0.0, unit, max(float(unit.max()), 1e-300)), last, joule_per_s or 0.0
-        )
+        unit = np.where(unit > 0.0, unit, max(float(unit.max()), 1e-300))
+        self.unit_j, self.unit_s = float(unit.sum()), float(near.horizon.max())
+        self._values = self._constants(unit, last, joule_per_s or 0.0)
 
     def _constants(self, unit: Floats, last: Floats, joule_per_s: float) -> dict[str, Floats]:
         """What the letters of the program stand for; `unit` [J] and `last` [s] (K,)."""
@@ -130,8 +138,8 @@ class FdmaProgram:
             "heat": np.cbrt(data.heat(u_unit) / unit)[trains],
             "late_t": near.t / end[some],
             "late_u": u_unit / end,
-            "weight": unit / unit.sum(),
-            "worth": np.array(joule_per_s * float(end.max()) / float(unit.sum())),
+            "weight": unit / self.unit_j,
+            "worth": np.array(joule_per_s * self.unit_s / self.unit_j),
             "u_low": data.fastest / u_unit,
             # limits enter by their inverse, so that a loose one leaves no large number
             "share": near.b / data.band if some.size else near.b,
@@ -177,7 +185,8 @@ class FdmaProgram:
         }
         for name, value in {"t": t, "nats": nats, "heat": heat}.items():
             self.limits[f"{name} box"] = cp.multiply(p[f"by_{name}"], value) <= 1.0
-        cost = p["weight"] @ spent if self._counts_energy else 0.0
+        self.spent, self.end = p["weight"] @ spent, end
+        cost = self.spent if self._counts_energy else 0.0
         if self._free:
             self.limits["end box"] = p["by_end"] * end <= 1.0
             cost = cost + (p["worth"] if self._counts_energy else 1.0) * end
@@ -196,15 +205,28 @@ class FdmaProgram:
         u_s = np.clip(u.value * self._u_unit, data.fastest, data.slowest)
         horizon = unit.horizon * float(end.value)
         b_hz = np.maximum(b.value, 1e-9) * unit.b
-        if self._free:
-            busy = u_s.copy()
-            busy[data.sends] += t.value * unit.t
-            horizon = np.maximum(horizon, busy.max())
-        point, stretch = _settled(data, u_s, b_hz, horizon), 1e-12
-        while self._free and point.b.sum() > data.band and stretch < 1e-3:
-            point = _settled(data, u_s, b_hz, horizon * (1.0 + stretch))
-            stretch *= 4.0
-        return _allocation(self._network, data, point, None if self._free else horizon)
+        if not self._free:
+            return by_deadline(self._network, u_s, b_hz, horizon)
+        busy = u_s.copy()
+        busy[data.sends] += t.value * unit.t
+        return as_short(self._network, u_s, b_hz, max(float(horizon.max()), float(busy.max())))
+
+
+def by_deadline(network: Network, u_s: Floats, b_hz: Floats, deadline_s: Floats) -> Allocation:
+    """A round by deadlines (K,) near u (K,), b (n,) of those that send."""
+    data = Letters.of(network)
+    return _allocation(network, data, _settled(data, u_s, b_hz, deadline_s), deadline_s)
+
+
+def as_short(network: Network, u_s: Floats, b_hz: Floats, end_s: float) -> Allocation:
+    """A round near u (K,), b (n,), as little longer than `end_s` as the band needs."""
+    data, stretch = Letters.of(network), 1e-12
+    horizon = np.full(network.size, end_s)
+    point = _settled(data, u_s, b_hz, horizon)
+    while point.b.sum() > data.band and stretch < 1e-3:
+        point = _settled(data, u_s, b_hz, horizon * (1.0 + stretch))
+        stretch *= 4.0
+    return _allocation(network, data, point, None)
 
 
 def _settled(data: Letters, u: Floats, b: Floats, horizon: Floats) -> Point:

@@ -43,6 +43,7 @@ from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.physics import LN2
 from fl_opt.problems._accuracy import alone_line, share_of
+from fl_opt.problems._accuracy_reference import accuracy_model
 from fl_opt.problems._accuracy_round import LeastEnergy, ShortestRound
 from fl_opt.problems._horizon import require_possible
 from fl_opt.problems._limits import device_excess, fdma_use, require_limited
@@ -50,7 +51,7 @@ from fl_opt.problems.accuracy_plan import Accuracy, AccuracyPlan
 from fl_opt.problems.min_energy import MinEnergy
 from fl_opt.problems.min_round_time import MinRoundTime
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import Line
+from fl_opt.structure import Line, Model
 from fl_opt.units import Floats, quantity
 
 _SAFE = 1e-9
@@ -227,6 +228,12 @@ class LocalAccuracyTime(_Training):
         """Shadow prices of the limits of every round: band [s/Hz], energy [s/J], power [s/W]."""
         return _scaled(solution.prices, solution.allocation.rounds)
 
+    # structure: Convex
+
+    def model(self) -> Model[AccuracyPlan]:
+        """Accuracy and rounds as one conic program; see `_accuracy_reference`."""
+        return accuracy_model(self, None)
+
 
 @dataclass(frozen=True, eq=False)
 class LocalAccuracy(_Training):
@@ -323,6 +330,12 @@ class LocalAccuracy(_Training):
             devices=np.arange(self.network.size),
             relaxations={"training_s": shortest * (1.0 + _SAFE)},
         )
+
+    # structure: Convex
+
+    def model(self) -> Model[AccuracyPlan]:
+        """Accuracy and rounds as one conic program; see `_accuracy_reference`."""
+        return accuracy_model(self, self.training_s)
 
 
 def _scaled(
