@@ -24,6 +24,7 @@ a parameter here, and the exact method is derived here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +37,7 @@ from fl_opt.checks import vector
 from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._budget_reference import sets
 from fl_opt.problems._horizon import able, alone_s, require_possible
 from fl_opt.problems._limits import device_excess, fdma_use, require_limited
 from fl_opt.problems.max_participation import MaxParticipation
@@ -79,11 +81,12 @@ class BudgetedTraining:
             raise InvalidInput(
                 "convergence", type(self.convergence).__name__, "a fl_opt.RoundsModel"
             )
-        _ = self._utility
+        _ = self.worth
         require_limited(self.network)
 
     @cached_property
-    def _utility(self) -> Floats:
+    def worth(self) -> Floats:
+        """(K,) utility of each device [-]."""
         if self.utility is None:
             return self.network.samples
         return vector("utility", self.utility, self.network.size, low=-np.inf)
@@ -91,8 +94,8 @@ class BudgetedTraining:
     def cost(self, decision: Allocation) -> float:
         """Time of all rounds [s]."""
         length = float(fdma_use(self.network, decision).finish_s.max())
-        worth = total(np.where(decision.selected, self._utility, 0.0))
-        rounds = float(self.convergence.rounds(worth))
+        utility = total(np.where(decision.selected, self.worth, 0.0))
+        rounds = float(self.convergence.rounds(utility))
         return length * rounds if np.isfinite(rounds) else rounds
 
     def excess(self, decision: Allocation) -> dict[str, Excess]:
@@ -106,7 +109,7 @@ class BudgetedTraining:
 
         Raises ``Infeasible`` where there is none.
         """
-        wanted = self._utility > 0.0
+        wanted = self.worth > 0.0
         found = wanted & able(self.network)
         if not wanted.any():
             raise Infeasible("no device has a utility > 0", constraint="utility")
@@ -120,7 +123,7 @@ class BudgetedTraining:
 
     def choice(self, x: float) -> MaxParticipation:
         """The best set in a round of `x` seconds."""
-        return MaxParticipation(self.network, x, self._utility)
+        return MaxParticipation(self.network, x, self.worth)
 
     def taken(self, decision: Allocation) -> Mask:
         """Who takes part in a decision of `choice`."""
@@ -137,6 +140,15 @@ class BudgetedTraining:
     def bound(self, x: float, worth: float) -> float:
         """Lower bound of the time in rounds of at least `x` seconds and at most that utility."""
         return float(x * self.convergence.rounds(worth * (1.0 + 8.0 * EPS))) * (1.0 - 16.0 * EPS)
+
+    # structure: Enumerable
+
+    def candidates(self) -> Iterator[tuple[Allocation, float]]:
+        """Shortest rounds of all sets that could be better; see `_budget_reference`.
+
+        Raises ``InvalidInput`` for more than 12 devices that could take part.
+        """
+        return sets(self)
 
 
 def _spread(decision: Allocation, chosen: Mask) -> Allocation:
