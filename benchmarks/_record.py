@@ -23,6 +23,7 @@ NAMES = (
     "heuristics_blocks",
     "heuristics_edges",
     "training",
+    "methods",
     "import_time",
     "regime",
     "interval_coverage",
