@@ -30,7 +30,7 @@ by transfer and exchange); Geoffrion, JOTA 1972 (the master program). The cuts a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -44,6 +44,7 @@ from fl_opt.certificate import Excess, Solution
 from fl_opt.checks import number
 from fl_opt.errors import Infeasible, InvalidInput, device_list
 from fl_opt.kernels import EPS
+from fl_opt.problems._edge_reference import associations
 from fl_opt.problems._edge_rounds import (
     Rounds,
     Together,
@@ -204,6 +205,15 @@ class EdgeAssociation:
         rounding = EPS * (64.0 * size + 256.0 * (spent + self.joule_per_s) * reach)
         short = min(self.joule_per_s - spent, 0.0) * reach
         return GroupCut(key[0], short - paid - rounding, value)
+
+    # structure: Enumerable
+
+    def candidates(self) -> Iterator[tuple[EdgeAllocation, float]]:
+        """Every association, shared by conic programs; see `_edge_reference`.
+
+        Raises ``InvalidInput`` for more than 10,000 of them.
+        """
+        return associations(self)
 
     def _top_up(
         self, value: Floats, at: Sequence[tuple[int, Group, float]], worth_j_s: float
