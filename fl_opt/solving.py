@@ -48,6 +48,7 @@ SOLVERS: dict[str, Entry] = {
     "core": Entry("fl_opt.solvers.core", "Core", structure.Knapsack),
     "prices": Entry("fl_opt.solvers.prices", "TwoPrices", structure.PricedChoice),
     "outer": Entry("fl_opt.solvers.outer", "OuterApproximation", structure.MixedConvex),
+    "crossed": Entry("fl_opt.solvers.crossed", "CrossedOuter", structure.Crossed),
     "grouping": Entry("fl_opt.solvers.grouping", "Grouping", structure.Grouped),
     "steps": Entry("fl_opt.solvers.steps", "Steps", structure.Stepped),
     "branch": Entry("fl_opt.solvers.branch", "Branch", structure.Branched),

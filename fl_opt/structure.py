@@ -515,6 +515,45 @@ class MixedConvex(Problem[D], Protocol[D]):
 
 
 @dataclass(frozen=True, eq=False)
+class CrossedChoice:
+    """A `Choice` with many supplies and many budgets; each candidate draws on one of either.
+
+    maximise ``sum value x``; candidate k takes of supply `supply_of[k]` of `supply` (T,), and the
+    more it takes, the less it needs of budget `budget_of[k]` of `budget` (K,), convexly. The rest
+    is as in `Choice`.
+    """
+
+    value: Floats
+    least: Floats
+    least_low: Floats
+    supply: Floats
+    supply_of: NDArray[np.int_]
+    budget: Floats
+    budget_of: NDArray[np.int_]
+
+
+@runtime_checkable
+class Crossed(Problem[D], Protocol[D]):
+    """0/1 choices of a `CrossedChoice`. Solver: ``crossed``. Proof: tree.
+
+    A mask (n,) says which candidates are taken. Tangents must never lie above what is needed, in
+    floating point: prices of all limits are read from them alone.
+    """
+
+    @property
+    def crossed(self) -> CrossedChoice: ...
+
+    def share(self, taken: NDArray[np.bool_], first: Floats) -> D:
+        """The decision that gives those taken amounts (m,) of the first, none below its least."""
+
+    def tangents(self, taken: NDArray[np.bool_], first: Floats) -> Cut:
+        """Tangents of the candidates taken at amounts (m,) of the first, at least their least."""
+
+    def recall(self, decision: D) -> NDArray[np.bool_] | None:
+        """The mask of an earlier decision; None where it does not fit this problem."""
+
+
+@dataclass(frozen=True, eq=False)
 class Weighing:
     """What every candidate takes of both resources at a price of the first.
 
@@ -551,6 +590,8 @@ __all__ = [
     "Choice",
     "ClosedForm",
     "Convex",
+    "Crossed",
+    "CrossedChoice",
     "Cut",
     "DualPoint",
     "Enumerable",

@@ -24,9 +24,14 @@ the best of them no more than K + T participations are divided (Shapley-Folkman)
 are worth the same, the bound is rounded down to a whole number of participations. Decisions are the
 sets at some prices, less what a battery does not pay, plus what still fits.
 
-Proof: "dual". Source of the problem and of the online rule: Xu, Wang, Client selection and
-bandwidth allocation in wireless federated learning networks: a long-term perspective, IEEE TWC
-2021, arXiv 2004.04314. The bound is derived here.
+A participation needs least energy e_tk(b), convex and decreasing in its bandwidth. With a tangent
+plane in the place of each, taken so that rounding never lifts it above, who takes part when is a
+linear program with 0/1 choices, and a choice is possible iff some b_tk share all bands so that
+all batteries pay (see `solvers/crossed`). That closes the gap of the prices.
+
+Proof: "tree", and "dual" of the search at prices. Source of the problem and of the online rule:
+Xu, Wang, Client selection and bandwidth allocation in wireless federated learning networks: a
+long-term perspective, IEEE TWC 2021, arXiv 2004.04314. The bounds are derived here.
 """
 
 from __future__ import annotations
@@ -46,10 +51,11 @@ from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._limits import device_excess, fdma_use
+from fl_opt.problems._pairs import Pairs
 from fl_opt.problems._subsets import least_energy
 from fl_opt.problems.joint_schedule import JointSchedule
 from fl_opt.problems.uplink import total
-from fl_opt.structure import Weighing
+from fl_opt.structure import CrossedChoice, Cut, Weighing
 from fl_opt.units import Floats
 
 Mask = NDArray[np.bool_]
@@ -86,7 +92,7 @@ class LongTermEnergy:
     importance
         Worth of a participation in each round, a scalar or (T,).
     steps
-        Steps of the search for prices; more for a tighter bound.
+        Steps of the search for prices, ``solver="search"``; more for a tighter bound.
 
     The cost is minus the worth of all participations. Nothing is infeasible. Raises
     ``InvalidInput`` for no rounds, rounds of different size, or values out of range.
@@ -146,6 +152,30 @@ class LongTermEnergy:
         }
         spent = self._spent(list(decision.rounds)).sum(axis=0)
         return limits | {"energy_total": Excess(spent, self._budget, "J")}
+
+    # structure: Crossed
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        deadline = vector("deadline_s", self.deadline_s, self._budget.size, open_low=True)
+        return Pairs(self.horizon, deadline, self._budget, self._eta)
+
+    @property
+    def crossed(self) -> CrossedChoice:
+        """Pairs of a round and a device that are possible alone: a band, a battery each."""
+        return self._pairs.choice
+
+    def share(self, taken: Mask, first: Floats) -> Schedule:
+        """All rounds, those taken with bandwidths (m,) [Hz] and the least energy at these."""
+        return Schedule(self._pairs.share(taken, first))
+
+    def tangents(self, taken: Mask, first: Floats) -> Cut:
+        """Tangents of the least energies over bandwidth, never above these in floating point."""
+        return self._pairs.tangents(taken, first)
+
+    def recall(self, decision: Schedule) -> Mask | None:
+        """The pairs of an earlier schedule; None where rounds or devices are others."""
+        return self._pairs.recall(decision.selected)
 
     # rounds at prices
 

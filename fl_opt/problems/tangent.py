@@ -39,7 +39,7 @@ class Multipliers:
 
 
 def tangent(
-    part: Slice, point: Point, price: float, weight: float, latest: float | None = None
+    part: Slice, point: Point, price: float | Floats, weight: float, latest: float | None = None
 ) -> tuple[Multipliers, Floats]:
     """Lower bound of min weight phi + price b over a device's own constraints, and multipliers.
 
@@ -63,7 +63,8 @@ def tangent(
         on_energy, on_power = np.zeros_like(t), np.zeros_like(t)
         k = np.flatnonzero(hot | full)
         if k.size:
-            spare = np.maximum(price / (part.noise[k] * g[k]) - weight * t[k], 0.0)
+            asked = np.broadcast_to(price, t.shape)[k]
+            spare = np.maximum(asked / (part.noise[k] * g[k]) - weight * t[k], 0.0)
             lack = push[k] - save[k]
             both = (spare * steep[k] - weight * lack) / (lack + t[k] * steep[k])
             most = spare / t[k]

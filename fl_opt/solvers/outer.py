@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,8 @@ from numpy.typing import NDArray
 from fl_opt.certificate import Proof, Solution, unpriced, verify
 from fl_opt.checks import number
 from fl_opt.solvers.choosing import Incumbent
-from fl_opt.structure import Choice, Cut, MixedConvex
-from fl_opt.units import Floats
-
-if TYPE_CHECKING:
-    import pyomo.environ as pyo
-
-TOLERANCE = 1e-9
-"""Feasibility tolerance of the master, whose rows are of order one."""
-RELAXATIONS = 30
-"""Most linear relaxations that are cut before the first tree."""
+from fl_opt.solvers.master import RELAXATIONS, Master
+from fl_opt.structure import Choice, CrossedChoice, MixedConvex
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ class _Search:
 
     def run(self, gap: float, until_s: float) -> None:
         """Choose, solve the rest, cut, until bound and answer meet."""
-        master = _Master(self.choice)
+        master = Master(_crossed(self.choice), self.choice.charge)
         self.prepare(master, until_s)
         seen: set[bytes] = set()
         while not self.upper - self.best.value <= gap * self.upper < math.inf:
@@ -117,7 +109,7 @@ class _Search:
             if not possible:
                 self.repair(taken, until_s)
 
-    def prepare(self, master: _Master, until_s: float) -> None:
+    def prepare(self, master: Master, until_s: float) -> None:
         """Cut near the least, at equal shares, at all there is, and where the master's LP says."""
         choice = self.choice
         everyone = np.ones(choice.value.size, dtype=bool)
@@ -153,98 +145,8 @@ class _Search:
             low, high = (middle, high) if fits else (low, middle)
 
 
-class _Master:
-    """The linear program with 0/1 choices, in Pyomo, of order one."""
-
-    def __init__(self, choice: Choice) -> None:
-        import pyomo.environ as pyo
-        from pyomo.contrib.appsi.solvers.highs import Highs
-
-        size = choice.value.size
-        items = range(size)
-        self.limited = choice.budget < math.inf or choice.charge > 0.0
-        self.unit_value = float(choice.value.max())
-        self.unit_first = max(choice.supply, np.finfo(float).tiny) / size
-        self.unit_second = self._second_unit(choice)
-        supply = choice.supply / self.unit_first
-        self.model: pyo.ConcreteModel = pyo.ConcreteModel()
-        model = self.model
-        model.x = pyo.Var(items, domain=pyo.Binary)
-        model.b = pyo.Var(items, bounds=(0.0, supply))
-        model.rows = pyo.ConstraintList()
-        for k in items:
-            model.rows.add(model.b[k] >= float(choice.least[k]) / self.unit_first * model.x[k])
-            model.rows.add(model.b[k] <= supply * model.x[k])
-        model.rows.add(pyo.quicksum(model.b.values()) <= supply)
-        gained = pyo.quicksum(float(choice.value[k]) / self.unit_value * model.x[k] for k in items)
-        if self.limited:
-            model.e = pyo.Var(items, bounds=(0.0, None))
-            spent = pyo.quicksum(model.e.values())
-            if choice.budget < math.inf:
-                model.rows.add(spent <= choice.budget / self.unit_second)
-            gained -= choice.charge * self.unit_second / self.unit_value * spent
-        model.goal = pyo.Objective(expr=-gained)
-        self.solver: Any = Highs()
-        self.solver.config.load_solution = False
-        self.solver.highs_options = {
-            "mip_rel_gap": 0.0,
-            "mip_abs_gap": 0.0,
-            "mip_feasibility_tolerance": TOLERANCE,
-            "primal_feasibility_tolerance": TOLERANCE,
-        }
-
-    def _second_unit(self, choice: Choice) -> float:
-        if 0.0 < choice.budget < math.inf:
-            return choice.budget / choice.value.size
-        return self.unit_value / choice.charge if choice.charge > 0.0 else 1.0
-
-    def add(self, cut: Cut) -> None:
-        """The perspectives of some tangents."""
-        if not self.limited:
-            return
-        model = self.model
-        for k, at, value, slope in zip(cut.members, cut.at, cut.value, cut.slope, strict=True):
-            steep = slope * self.unit_first / self.unit_second
-            level = (value - slope * at) / self.unit_second
-            model.rows.add(model.e[int(k)] >= level * model.x[int(k)] + steep * model.b[int(k)])
-
-    def exclude(self, taken: NDArray[np.bool_], exactly: bool) -> None:
-        """Admit a choice no more, nor, unless `exactly`, any that contains it."""
-        x = self.model.x
-        kept = sum(1 - x[int(k)] for k in np.flatnonzero(taken))
-        added = sum(x[int(k)] for k in np.flatnonzero(~taken)) if exactly else 0
-        self.model.rows.add(kept + added >= 1)
-
-    def _run(self, time_limit_s: float, relaxed: bool) -> tuple[float, Any]:
-        """Upper bound of the value, and the solution if there is one."""
-        from pyomo.contrib.appsi.base import TerminationCondition
-
-        self.solver.config.time_limit = None if math.isinf(time_limit_s) else time_limit_s
-        self.solver.highs_options["solve_relaxation"] = relaxed
-        results = self.solver.solve(self.model)
-        if results.termination_condition == TerminationCondition.infeasible:
-            return -math.inf, None
-        least = results.best_feasible_objective
-        found = None if least is None else results.solution_loader
-        low = least if relaxed else results.best_objective_bound
-        return math.inf if low is None else (TOLERANCE - low) * self.unit_value, found
-
-    def relax(self, time_limit_s: float) -> tuple[float, Floats, Floats]:
-        """Value, choice and amounts of the first resource of the linear relaxation."""
-        upper, found = self._run(time_limit_s, relaxed=True)
-        if found is None:
-            zeros = np.zeros(len(self.model.x))
-            return math.inf, zeros, zeros
-        share, first = (
-            np.fromiter(found.get_primals(list(block.values())).values(), dtype=float)
-            for block in (self.model.x, self.model.b)
-        )
-        return upper, share, first * self.unit_first
-
-    def solve(self, time_limit_s: float) -> tuple[float, NDArray[np.bool_] | None]:
-        """Upper bound of the value and the best choice, None where there is none."""
-        upper, found = self._run(time_limit_s, relaxed=False)
-        if found is None:
-            return upper, None
-        values = found.get_primals(list(self.model.x.values()))
-        return upper, np.array([values[x] > 0.5 for x in self.model.x.values()])
+def _crossed(choice: Choice) -> CrossedChoice:
+    """The same choice, written as one of many supplies and budgets of which there is one each."""
+    only = np.zeros(choice.value.size, dtype=np.int_)
+    supply, budget = np.array([choice.supply]), np.array([choice.budget])
+    return CrossedChoice(choice.value, choice.least, choice.least_low, supply, only, budget, only)
