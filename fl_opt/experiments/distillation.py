@@ -146,7 +146,7 @@ class DistillationExperiment(Experiment):
                 Row.measured(
                     f"band of a device at which averaging overtakes within the time of "
                     f"{self.rounds} rounds of distillation, {mix}",
-                    [self._crossing(results, mix, seed) for seed in range(self.seeds)],
+                    [self._crossing(results, mix, seed) for seed in self.drawn],
                     unit="Hz",
                 ),
             ]
@@ -161,9 +161,7 @@ class DistillationExperiment(Experiment):
         for mix in PARTITIONS:
             series = []
             for index, method in enumerate(METHODS):
-                found = np.array(
-                    [self._within(results, mix, method, seed) for seed in range(self.seeds)]
-                )
+                found = np.array([self._within(results, mix, method, seed) for seed in self.drawn])
                 series.append(
                     figures.Series(
                         method,

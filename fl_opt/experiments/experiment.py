@@ -117,6 +117,8 @@ class Experiment(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     """Authors, venue, year, arXiv number of what it is measured against."""
+    first_seed: ClassVar[int] = 0
+    """Above the seeds that were looked at when the settings were made."""
 
     dataset: str = ""
     seeds: int = 3
@@ -147,7 +149,12 @@ class Experiment(ABC):
 
     def cells(self) -> Sequence[Cell]:
         """All runs, seed by seed."""
-        return [Cell(arm, seed) for seed in range(self.seeds) for arm in self.arms]
+        return [Cell(arm, seed) for seed in self.drawn for arm in self.arms]
+
+    @property
+    def drawn(self) -> range:
+        """The seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 def over_seeds(results: Results, arm: str, key: str) -> list[float]:

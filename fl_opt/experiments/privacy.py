@@ -149,7 +149,7 @@ class Privacy(Experiment):
 
     def rows(self, results: Results) -> Sequence[Row]:
         """Slopes, accuracies, what is rebuilt."""
-        seeds = range(self.seeds)
+        seeds = self.drawn
         rows = [
             Row.measured(
                 f"slope of ln ε of a round over ln K, {access}",

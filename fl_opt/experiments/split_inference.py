@@ -112,9 +112,9 @@ class Split(Experiment):
 
     def rows(self, results: Results) -> Sequence[Row]:
         """Compression, loss of accuracy, digital features beside, then the places."""
-        seeds = range(self.seeds)
+        seeds = self.drawn
         whole = np.array(over_seeds(results, WHOLE, "accuracy"))
-        pixels = results[WHOLE][0]["pixels"]
+        pixels = results[WHOLE][self.first_seed]["pixels"]
         rows = [Row.measured(f"accuracy, {WHOLE}", whole, unit="%")]
         for values in VALUES:
             runs = [results[f"{values} values"][s] for s in seeds]
