@@ -9,7 +9,7 @@ the association by EdgeAssociation, where a second is worth what the usual round
 The clock waits for the slowest edge in every round, hence rounds="max"; on channels that stay,
 edges that go on by themselves would reach the cloud no sooner. Classes live anywhere ("mixed"), or
 devices of alike classes are neighbours ("by place"): the same places, gains and processors, with
-other data in them.
+other data in them. Rates, numbers and target were set on seeds that are not among those reported.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class EdgesChosen(Experiment):
 
     name: ClassVar[str] = "edge-association"
     source: ClassVar[str] = "Luo, Chen, Wu, Zhou, Yu, HFEL, IEEE TWC 2020, arXiv 2002.11343"
+    first_seed: ClassVar[int] = 3
 
     dataset: str = "mnist"
     devices: int = 30
@@ -184,7 +185,9 @@ class EdgesChosen(Experiment):
         rows = self._kept(results)
         for (mix, period), ways in WAYS.items():
             arms = {way: self._arm(mix, period, way) for way in ways}
-            rows += self._round(results, arms)
+            if mix == MIXES[0]:
+                # by place the rounds are the same
+                rows += self._round(results, arms)
             for way in ways:
                 promised = way == BEST and mix == MIXES[0]
                 rows += self._spent(results, arms[USUAL], arms[way], promised=promised)
@@ -222,7 +225,7 @@ class EdgesChosen(Experiment):
 
     @staticmethod
     def _round(results: Results, arms: Mapping[str, str]) -> list[Row]:
-        """How good the round of the association is."""
+        """How good the round of the association is, and how long the rounds of all are."""
         best = arms[BEST]
         cost = np.array(over_seeds(results, best, "cost_j"))
         rows = [
@@ -233,6 +236,9 @@ class EdgesChosen(Experiment):
             )
             for way in (USUAL, NEAREST)
         ]
+        for arm in arms.values():
+            sample = over_seeds(results, arm, "round_s")
+            rows.append(Row.measured(f"{arm}: a round at the edges", sample, unit="s"))
         for key, what in (("gap", "gap of the round"), ("moved", "devices not with the nearest")):
             rows.append(Row.measured(f"{best}: {what}", over_seeds(results, best, key), unit="%"))
         return rows
@@ -246,15 +252,12 @@ class EdgesChosen(Experiment):
         ours, theirs = (
             {key: np.array(over_seeds(results, one, key)) for key in _SPENT} for one in (arm, usual)
         )
-        rows = [Row.measured(f"{arm}: a round at the edges", ours["round_s"], unit="s")]
         if arm == usual:
             return [
-                *rows,
                 Row.measured(f"{arm}: time {to}", ours["time_s"], unit="s"),
                 Row.measured(f"{arm}: energy of a device {to}", ours["energy_j"], unit="J"),
             ]
         return [
-            *rows,
             Row.measured(
                 f"{arm}: times sooner {to} than usual",
                 theirs["time_s"] / ours["time_s"],
@@ -324,7 +327,7 @@ def _decide(
     return solution.allocation, solution
 
 
-_SPENT = ("round_s", "time_s", "energy_j")
+_SPENT = ("time_s", "energy_j")
 _LEARNED = {
     "averages": "visits to the cloud until the target",
     "skew": "how unlike the classes of edges are, 0 to 1",
