@@ -277,7 +277,7 @@ class EdgesChosen(Experiment):
             ends = [run["curve_s"][-1] for arm in arms.values() for run in results[arm].values()]
             grid_s = np.linspace(0.0, min(ends), 81)
             series = []
-            for index, (way, arm) in enumerate(arms.items()):
+            for way, arm in arms.items():
                 curves = np.array(
                     [
                         np.append(0.1, run["curve"])[
@@ -289,7 +289,7 @@ class EdgesChosen(Experiment):
                 series.append(
                     figures.Series(
                         way,
-                        look(index),
+                        look(WAYS[MIXES[0], OFTEN].index(way)),
                         grid_s,
                         curves.mean(axis=0),
                         curves.min(axis=0),
