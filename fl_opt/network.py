@@ -233,6 +233,13 @@ class Network:
         repeated = [name for name in header if header.count(name) > 1]
         if repeated:
             raise InvalidInput(f"{path}: column {repeated[0]}", "repeated", "each column once")
+        if "band_hz" in header:
+            raise InvalidInput(
+                f"{path}: band_hz",
+                "a column",
+                "one number, which all devices share",
+                "write '# band_hz = 1e6' above the header",
+            )
         for line_number, row in rows[1:]:
             if len(row) != len(header):
                 raise InvalidInput(

@@ -180,6 +180,7 @@ def test_refuses_a_mask_of_another_size() -> None:
     [
         ("gain,samples\n1e-10,6\n", "missing"),
         ("gain,gain\n1,2\n", "column gain is repeated"),
+        ("gain,band_hz\n1,2\n", "band_hz is a column"),
         ("gain,color\n1,2\n", "color is unknown"),
         ("gain,samples\n1e-10\n", r"cell\.csv:2 is 1 cells; expected 2"),
         ("gain,samples\n1e-10,many\n", r"cell\.csv:2 samples is 'many'; expected a number"),
