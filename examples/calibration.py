@@ -26,7 +26,8 @@ def trained(devices: int, steps: int, rounds: int = 150) -> tuple[int, float]:
 
 if __name__ == "__main__":
     took = [trained(*pilot)[0] for pilot in PILOTS]
-    fit = calibrate(*np.transpose(PILOTS), took)
+    updates, steps_of = np.transpose(PILOTS)
+    fit = calibrate(updates, steps_of, took)
     for (devices, steps), rounds in zip(PILOTS, took, strict=True):
         says = float(fit.model.rounds(devices, steps))
         print(f"pilot, {devices:2} devices, {steps:2} steps: {rounds:3} rounds, fitted {says:5.1f}")
