@@ -239,6 +239,16 @@ class EdgesChosen(Experiment):
         for arm in arms.values():
             sample = over_seeds(results, arm, "round_s")
             rows.append(Row.measured(f"{arm}: a round at the edges", sample, unit="s"))
+        period_s = {
+            way: np.array(over_seeds(results, arm, "time_s")) / over_seeds(results, arm, "averages")
+            for way, arm in arms.items()
+        }
+        for way, arm in arms.items():
+            if way != USUAL:
+                shorter = period_s[USUAL] / period_s[way]
+                rows.append(
+                    Row.measured(f"{arm}: times shorter from cloud to cloud than usual", shorter)
+                )
         for key, what in (("gap", "gap of the round"), ("moved", "devices not with the nearest")):
             rows.append(Row.measured(f"{best}: {what}", over_seeds(results, best, key), unit="%"))
         return rows
