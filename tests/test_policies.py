@@ -27,6 +27,7 @@ from fl_opt import (
 from fl_opt.allocation import use
 from fl_opt.errors import SolverFailure
 from fl_opt.policies import (
+    AdaptiveSteps,
     BestChannel,
     BestChannelThenNorm,
     BestSentNorm,
@@ -102,6 +103,8 @@ EVERY_RULE: list[tuple[Any, bool]] = [
     (BestSentNorm(count=3, airtime_s=0.2), True),
     (BestSentNorm(deadline_s=0.7), True),
     (BestSentNorm(count=2, deadline_s=2.0), True),
+    (AdaptiveSteps(budget_s=60.0, rate=0.01), True),
+    (AdaptiveSteps(budget_s=0.0, rate=0.01), True),
     (LeastTimeGreedy(RoundsModel(fixed=10.0, shared=1e3)), True),
     (Lyapunov(deadline_s=1.0, budget_j=0.5, rounds=10, weight_j2=1e-3), True),
     (Lyapunov(deadline_s=0.7, budget_j=0.0, rounds=3, weight_j2=1.0, importance=[1, 2, 3]), True),
@@ -137,7 +140,8 @@ def test_every_rule_can_be_carried_out_in_every_shipped_scenario(name: str) -> N
     networks = list(islice(scenario.rounds(np.random.default_rng(3), workload), 2))
     for policy, _ in EVERY_RULE:
         last, rng = None, np.random.default_rng(0)
-        signals = {"update_norm": rng.random(scenario.size)}
+        names = {"update_norm", *getattr(policy, "needs", ())}
+        signals = {name: rng.random(scenario.size) for name in sorted(names)}
         memory = policy.start(scenario.size, rng)
         for index, network in enumerate(networks):
             allocation, memory = policy.decide(Round(network, index, rng, last, signals), memory)

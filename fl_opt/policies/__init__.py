@@ -1,5 +1,6 @@
 """Who takes part in a round: classical rules, and any problem solved anew in every round."""
 
+from fl_opt.policies.adaptive_steps import AdaptiveSteps as AdaptiveSteps
 from fl_opt.policies.channel import BestChannel as BestChannel
 from fl_opt.policies.channel import ProportionalFair as ProportionalFair
 from fl_opt.policies.fedcs import FedCSGreedy as FedCSGreedy

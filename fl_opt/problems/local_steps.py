@@ -41,6 +41,8 @@ from fl_opt.checks import number, vector
 from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._estimates import Constants as Constants
+from fl_opt.problems._estimates import estimate as estimate
 from fl_opt.problems.drift import drift
 from fl_opt.problems.workload_sharing import TaskShares
 from fl_opt.structure import Optimum
@@ -79,15 +81,6 @@ class StepCount:
         import pandas
 
         return pandas.DataFrame({"steps": [self.steps]})
-
-
-@dataclass(frozen=True)
-class Constants:
-    """What `estimate` finds: `rho`, `beta` and `delta` of ``LocalSteps``."""
-
-    rho: float
-    beta: float
-    delta: float
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -255,62 +248,6 @@ class LocalSteps:
         for steps in range(1, self.steps_max + 1):
             decision = StepCount(steps, self.nominal_steps)
             yield decision, float(self._low(steps))
-
-
-def estimate(
-    *,
-    parameters: ArrayLike,
-    local_parameters: ArrayLike,
-    loss: ArrayLike,
-    local_loss: ArrayLike,
-    gradient: ArrayLike,
-    local_gradient: ArrayLike,
-    samples: ArrayLike,
-) -> Constants:
-    """Estimate rho, beta and delta from what the devices know at an aggregation.
-
-    Parameters
-    ----------
-    parameters, local_parameters
-        (n,) of the global model, (K, n) of the devices' own models before they are averaged.
-    loss, gradient
-        (K,) and (K, n): each device's loss and gradient, on its data, at the global model.
-    local_loss, local_gradient
-        (K,) and (K, n): the same at its own model.
-    samples
-        (K,) weights.
-
-    Returns
-    -------
-    Constants
-        Weighted means of ``|F_k(w_k) - F_k(w)|/|w_k - w|``, of the same with gradients, and of
-        the distance of ``grad F_k(w)`` from the mean gradient. A device that has not moved says
-        nothing on the first two.
-
-    Source: Wang et al., IEEE JSAC 2019, arXiv 1804.05271, algorithms 2 and 3.
-    """
-    own = np.atleast_2d(np.asarray(local_parameters, dtype=float))
-    size = len(own)
-    weight = vector("samples", samples, size)
-    if not weight.any():
-        raise InvalidInput("samples", "0 for all devices", "> 0 for at least one")
-    there, here = np.asarray(gradient, dtype=float), np.asarray(local_gradient, dtype=float)
-    for name, array in (("gradient", there), ("local_gradient", here)):
-        if array.shape != own.shape:
-            raise InvalidInput(f"{name}.shape", array.shape, f"{own.shape}, as local_parameters")
-    moved = np.linalg.norm(own - np.asarray(parameters, dtype=float), axis=1)
-    fell = np.abs(np.asarray(local_loss, dtype=float) - np.asarray(loss, dtype=float))
-    turned = np.linalg.norm(here - there, axis=1)
-    told = np.where(moved > 0.0, weight, 0.0)
-    told = told / (told.sum() or 1.0)
-    safe = np.where(moved > 0.0, moved, 1.0)
-    mean = weight @ there / weight.sum()
-    apart = np.linalg.norm(there - mean, axis=1)
-    return Constants(
-        float(told @ (fell / safe)),
-        float(told @ (turned / safe)),
-        float(weight @ apart / weight.sum()),
-    )
 
 
 def _count(where: str, value: float, most: float = math.inf) -> int:

@@ -12,6 +12,7 @@ from fl_opt.validation.clock import measure as measure
 from fl_opt.validation.compressed import Compressed as Compressed
 from fl_opt.validation.data import DATASETS as DATASETS
 from fl_opt.validation.distillation import Distillation as Distillation
+from fl_opt.validation.estimating import EstimatingFedAvg as EstimatingFedAvg
 from fl_opt.validation.fedavg import FedAvg as FedAvg
 from fl_opt.validation.fine_tuned import FineTuned as FineTuned
 from fl_opt.validation.gossip import Gossip as Gossip

@@ -26,10 +26,11 @@ from numpy.typing import ArrayLike
 from fl_opt.allocation import Allocation
 from fl_opt.checks import number, vector, whole
 from fl_opt.errors import InvalidInput
-from fl_opt.problems.local_steps import Constants, estimate
+from fl_opt.problems.local_steps import Constants
 from fl_opt.problems.rounds_model import RoundsModel
 from fl_opt.units import Floats
-from fl_opt.validation.global_model import LocalDescent, numbers
+from fl_opt.validation.estimating import reports
+from fl_opt.validation.global_model import LocalDescent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,25 +149,11 @@ def constants(
 ) -> Constants:
     """What ``LocalSteps`` asks for, estimated by all devices in one round from `weights` (P,)."""
     everyone = np.arange(federation.size)
-    told = federation.everything(everyone)
-
-    def at(models: Tensor) -> tuple[Floats, Floats]:
-        gradient, loss = federation.model.gradient(models, federation.x, federation.y, told)
-        return numbers(gradient), numbers(loss)
-
     nominal = Allocation.none(federation.size)
     updates, _ = method.updates(federation, weights, everyone, nominal, rng)
-    gradient, loss = at(weights)
-    local_gradient, local_loss = at(weights + updates)
-    return estimate(
-        parameters=numbers(weights),
-        local_parameters=numbers(weights + updates),
-        loss=loss,
-        local_loss=local_loss,
-        gradient=gradient,
-        local_gradient=local_gradient,
-        samples=federation.samples,
-    )
+    told = reports(federation, weights, weights + updates, everyone).mean(federation.samples)
+    assert told is not None  # every device has samples
+    return told
 
 
 def _terms(utility: ArrayLike, steps: ArrayLike) -> Floats:

@@ -10,7 +10,7 @@ networks from decentralized data, AISTATS 2017, arXiv 1602.05629.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from fl_opt.checks import number, whole
 from fl_opt.network import Network
 from fl_opt.policy import Outcome
 from fl_opt.units import Floats
+from fl_opt.validation.data import Ints
 from fl_opt.validation.global_model import FLOAT_BIT, GlobalModel, State, numbers, weighted_mean
 from fl_opt.workload import Workload
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fl_opt.validation.federation import Federation
+
+S = TypeVar("S", bound=State)
 
 SIGN_AND_EXPONENT_BIT = 9
 
@@ -83,11 +86,22 @@ class FedAvg(GlobalModel):
         here = np.flatnonzero(outcome.arrived)
         if not here.size:
             return state.noted(here, np.empty(0), np.empty(0))
+        return self.averaged(federation, state, here, allocation, rng)[0]
+
+    def averaged(
+        self,
+        federation: Federation,
+        state: S,
+        here: Ints,
+        allocation: Allocation,
+        rng: np.random.Generator,
+    ) -> tuple[S, Tensor]:
+        """State after a round in which devices `here` (n,) arrived, and their updates (n, P)."""
         updates, loss = self.updates(federation, state.weights, here, allocation, rng)
         updates = rounded(updates, self.bits)
         weights = state.weights + weighted_mean(federation, here, updates)
         noted = state.noted(here, numbers(updates.norm(dim=1)), numbers(loss))
-        return noted.moved(weights)
+        return noted.moved(weights), updates
 
 
 def rounded(values: Tensor, bits: int) -> Tensor:
