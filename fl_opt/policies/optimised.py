@@ -55,7 +55,8 @@ class Optimised:
         As in ``fl_opt.solve``.
     signals
         Which signal of the training method goes into which argument of `formulate`:
-        ``{"utility": "update_norm"}``. They become `needs`.
+        ``{"utility": "age"}``. They become `needs`. What a method does not know yet is NaN, which
+        problems refuse: then let `formulate` be a function that says what the unknown counts.
     among
         A policy that chooses who takes part; the problem is then stated for those devices alone.
         For problems that serve everybody, such as ``MinEnergy``, which are infeasible as soon as
