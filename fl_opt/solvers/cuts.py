@@ -15,12 +15,14 @@ from fl_opt.units import Floats
 
 TOLERANCE = 1e-10
 """Feasibility tolerance of HiGHS; costs are in units of a known one."""
+_DROPPED = 1e-9
+"""HiGHS takes entries of a matrix up to this for zero."""
 
 
 class CutMaster:
     """Minimise sum z over x (K, E) in the simplex of each member, z_i >= each cut of part i and 0.
 
-    `known` holds the keys of the cuts; `unit` is a cost of the right order.
+    `known` holds the keys of the cuts; `unit` is a known cost: no bound is above twice that.
     """
 
     def __init__(self, able: NDArray[np.bool_], unit: float) -> None:
@@ -29,6 +31,7 @@ class CutMaster:
         self.able, self.unit = able, unit if unit > 0.0 else 1.0
         self.known: set[Hashable] = set()
         self.cuts: list[GroupCut] = []
+        self.size = np.zeros(able.shape[1])
         size, groups = able.shape
         self._highs: Any = highspy.Highs()
         options = {
@@ -54,12 +57,23 @@ class CutMaster:
         """One more cut."""
         self.known.add(key)
         self.cuts.append(cut)
-        value = np.where(self.able, cut.coefficient, 0.0).ravel() / self.unit
+        value = np.where(self.able, cut.coefficient, 0.0) / self.unit
+        least = np.where(self.able, value, math.inf).min(axis=1, keepdims=True)
+        # twice the known cost is dear enough, and large coefficients cost digits
+        spare = max(2.0 - cut.constant / self.unit - math.fsum(least.ravel().tolist()), 0.0)
+        value = np.minimum(value, least + spare)
+        little = np.abs(value) <= 2.0 * _DROPPED
+        # what would be dropped is the least it can be, whoever is where
+        constant = cut.constant / self.unit
+        constant += math.fsum(np.where(little, value, 0.0).min(axis=1, initial=0.0).tolist())
+        value = np.where(little, 0.0, value)
+        size = float(np.abs(value).max(axis=1).sum())
+        self.size[cut.part] = max(self.size[cut.part], size)
+        value = value.ravel()
         index = np.flatnonzero(value)
         columns = np.append(index, self.able.size + cut.part).astype(np.int32)
         entries = np.append(value[index], -1.0)
-        limit = -cut.constant / self.unit
-        self._highs.addRow(-math.inf, limit, columns.size, columns, entries)
+        self._highs.addRow(-math.inf, -constant, columns.size, columns, entries)
 
     def _run(self, whole: bool) -> None:
         import highspy
@@ -97,14 +111,20 @@ class CutMaster:
         return math.fsum(fixed) + math.fsum(least.tolist()) - rounding
 
     def solve(self, nodes: int, time_limit_s: float) -> tuple[float, NDArray[np.int_] | None, bool]:
-        """The bound that HiGHS proves over whole choices, its grouping, and whether it finished."""
+        """The bound that HiGHS proves over whole choices, its grouping, and whether it finished.
+
+        Each choice and each cut may be violated by the tolerance. A cut costs as much, of which
+        one counts in each part; a choice as much times its largest coefficient. That is taken off,
+        twice.
+        """
         import highspy
 
         self._highs.setOptionValue("mip_max_nodes", nodes)
         self._highs.setOptionValue("time_limit", time_limit_s)
         self._run(whole=True)
         info, solution = self._highs.getInfo(), self._highs.getSolution()
-        low = (info.mip_dual_bound - 10.0 * TOLERANCE) * self.unit
+        margin = 2.0 * TOLERANCE * (self.size.size + float(self.size.sum()))
+        low = (info.mip_dual_bound - margin) * self.unit
         whole = self._highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
         if not solution.value_valid:
             return low, None, whole
