@@ -68,17 +68,8 @@ def solvers_of(formulation: type) -> list[str]:
     return [
         name
         for name, entry in SOLVERS.items()
-        if all(member in fields or hasattr(formulation, member) for member in _members(entry.needs))
+        if all(member in fields or hasattr(formulation, member) for member in entry.members)
     ]
-
-
-def _members(protocol: type) -> set[str]:
-    """What a Protocol asks for, its bases included: methods and annotated attributes."""
-    names: set[str] = set()
-    for base in protocol.__mro__:
-        if base.__module__ != "typing":
-            names |= {*vars(base), *vars(base).get("__annotations__", {})}
-    return {name for name in names if not name.startswith("_")}
 
 
 def summary(thing: object) -> str:

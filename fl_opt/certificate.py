@@ -47,10 +47,9 @@ class Excess:
     def __init__(
         self, used: ArrayLike, limit: ArrayLike, unit: str, scale: ArrayLike | None = None
     ) -> None:
-        spent, most = np.broadcast_arrays(
-            np.atleast_1d(np.asarray(used, dtype=float)),
-            np.atleast_1d(np.asarray(limit, dtype=float)),
-        )
+        spent, most = np.asarray(used, dtype=float), np.asarray(limit, dtype=float)
+        if spent.shape != most.shape or not spent.shape:
+            spent, most = np.broadcast_arrays(np.atleast_1d(spent), np.atleast_1d(most))
         size = None if scale is None else np.broadcast_to(np.asarray(scale, float), most.shape)
         object.__setattr__(self, "used", spent)
         object.__setattr__(self, "limit", most)

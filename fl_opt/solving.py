@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from fl_opt import structure
@@ -36,6 +37,19 @@ class Entry:
         solver: Solver = getattr(importlib.import_module(self.module), self.attribute)()
         return solver
 
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """What the structure asks for, its bases included: methods and annotated attributes."""
+        names: set[str] = set()
+        for base in self.needs.__mro__:
+            if base.__module__ != "typing":
+                names |= {*vars(base), *vars(base).get("__annotations__", {})}
+        return frozenset(name for name in names if not name.startswith("_"))
+
+    def fits(self, problem: object) -> bool:
+        """Whether `problem` offers the structure: ``isinstance``, asked in less time."""
+        return all(hasattr(problem, name) for name in self.members)
+
 
 SOLVERS: dict[str, Entry] = {
     "closed": Entry("fl_opt.solvers.closed", "Closed", structure.ClosedForm),
@@ -62,7 +76,7 @@ SOLVERS: dict[str, Entry] = {
 
 def solvers_for(problem: Problem[Any]) -> list[str]:
     """Names of the solvers whose structure `problem` offers, the preferred one first."""
-    return [name for name, entry in SOLVERS.items() if isinstance(problem, entry.needs)]
+    return [name for name, entry in SOLVERS.items() if entry.fits(problem)]
 
 
 def solve(
@@ -99,7 +113,7 @@ def solve(
     # to ask for a structure takes a while: not for more than needed
     asked = SOLVERS.items() if solver == "auto" else [(solver, SOLVERS.get(solver))]
     for _, entry in asked:
-        if entry is not None and isinstance(problem, entry.needs):
+        if entry is not None and entry.fits(problem):
             return entry.load()(problem, time_limit_s=time_limit_s, start=start)
     name, fitting = type(problem).__name__, ", ".join(solvers_for(problem)) or "none does"
     raise InvalidInput("solver", repr(solver), f"one that solves {name}: {fitting}")

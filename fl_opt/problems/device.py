@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.kernels import (
+    clip,
     growth_inverse,
     increasing_root,
     marginal,
@@ -80,8 +81,7 @@ class Slice:
     def logit(self, t: Floats, u: Floats) -> Floats:
         """ln(t/u), the coordinate in which the optimality conditions are nearly linear."""
         with np.errstate(divide="ignore"):
-            z: Floats = np.clip(np.log(t) - np.log(u), -745.0, 745.0)
-        return z
+            return clip(np.log(t) - np.log(u), -745.0, 745.0)
 
     def split(self, z: Floats) -> tuple[Floats, Floats]:
         """(t, u) at a coordinate, u kept inside its box."""
@@ -247,7 +247,7 @@ def _full_power(
         change[index] = -(1.0 + rise) / slope
         return np.log(pushed * gain * ratio * ratio) - log_pull[index], slope
 
-    y = increasing_root(late, -90.0 * wide, 6.5 * wide, start, 1e-12)
+    y = increasing_root(late, -90.0 * wide, 6.5 * wide, start, 1e-11)
     v = np.exp(y)
     t = unit * np.expm1(v) / v
     earliest = np.maximum(part.deadline - part.train_high, 0.0)
@@ -256,7 +256,7 @@ def _full_power(
     v[early] = growth_inverse(np.log(t[early] / unit[early]))
     # where training at full clock leaves less time, the least bandwidth is above any that answers
     b = np.where(t < part.upload_high, part.nats / (t * v), 0.0)
-    u = np.clip(part.deadline - t, part.train_low, part.train_high)
+    u = clip(part.deadline - t, part.train_low, part.train_high)
     return Point(t, u, b), change, y
 
 
@@ -292,11 +292,11 @@ def shifted(part: Slice, point: Point, floor: Point, b: Floats) -> Point:
     full = _at_full_power(part, point)
     follow = np.maximum(forced, part.deadline - part.train_high)
     t = np.where(full, follow, np.maximum(point.t, forced))
-    u = np.clip(part.deadline - t, part.train_low, part.train_high)
+    u = clip(part.deadline - t, part.train_low, part.train_high)
     t, u = np.where(b == point.b, point.t, t), np.where((b == point.b) | (t == point.t), point.u, u)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         hot = part.heat(u) + t * b * part.noise * np.expm1(part.nats / (t * b)) > part.energy
-        inside = np.clip((b - floor.b) / (point.b - floor.b), 0.0, 1.0)
+        inside = clip((b - floor.b) / (point.b - floor.b), 0.0, 1.0)
     inside = np.where(np.isnan(inside), 0.0, inside)
     return Point(
         np.where(hot, floor.t + inside * (point.t - floor.t), t),
@@ -327,7 +327,7 @@ def at(part: Slice, b: Floats, tolerance: float = 1e-13) -> tuple[Point, Floats,
         value = np.log(some.train) - 3.0 * np.log(u) - np.log(b[index] * some.noise * g)
         return value, 3.0 * (1.0 - share) + q * share
 
-    t, u = part.split(increasing_root(late, low, high, np.clip(0.0, low, high), tolerance))
+    t, u = part.split(increasing_root(late, low, high, clip(0.0, low, high), tolerance))
     x = part.nats / (t * b)
     with np.errstate(over="ignore", invalid="ignore"):
         grown, g = np.expm1(x), marginal(x)

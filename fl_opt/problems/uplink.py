@@ -220,7 +220,7 @@ class Uplink:
         change: the cost of moving off the optimum is of second order.
         """
         t, u, b = (values.copy() for values in (point.t, point.u, point.b))
-        change, parts = band_hz - total(b), list(chunks(b.size))
+        change, parts = band_hz - total(b), chunks(b.size)
         carriers, room = [], 0.0
         for index in parts:
             held = device.held(self.part[index], point[index], self.floor[index])
