@@ -27,6 +27,7 @@ NAMES: tuple[str, ...] = (
     "split-inference",
     "asynchronous",
     "calibration",
+    "local-steps",
 )
 """A line each; ``some-name`` lives in ``fl_opt/experiments/some_name.py``."""
 
