@@ -328,6 +328,49 @@ class Grouped(Problem[D], Protocol[D]):
         """A cut from a solved part that holds for groupings of a cost up to `most`."""
 
 
+@dataclass(frozen=True, eq=False)
+class LevelCut:
+    """A lower bound of what a group costs while its level lies in an interval.
+
+    With the members S it costs at least ``fixed + sum_{k in S} value[k]``, linear in the level:
+    `fixed` (2,) and `value` (K, 2) are at both ends, infinite for members that cannot be there.
+    `price` is that of the group's resource at which the cut was made.
+    """
+
+    fixed: Floats
+    value: Floats
+    price: float
+
+
+@runtime_checkable
+class Levelled(Grouped[D], Protocol[D]):
+    """A grouping whose groups each have a number, their level, that is paid once by all members.
+
+    Solver: ``grouping``, whose bound then is that of a choice of group and level. A group without
+    members costs nothing.
+    """
+
+    def levels(self, most: float) -> Sequence[Floats] | None:
+        """By group: ends of intervals that hold its level, for groupings of a cost up to `most`.
+
+        None where the parts are not the groups.
+        """
+
+    def level_cut(
+        self,
+        group: int,
+        span: tuple[float, float],
+        most: float,
+        price: float | None,
+        share: Floats | None = None,
+    ) -> LevelCut | None:
+        """A bound for levels within `span` at a price, None for a small one.
+
+        With shares (K,) of the members, at one near which it is best where they are there by so
+        much. None where nobody can be in the group at these levels.
+        """
+
+
 @runtime_checkable
 class Apart(Protocol):
     """Priced problems that are solved one by one, as the inner problem of a `Nested` may be."""
@@ -600,6 +643,8 @@ __all__ = [
     "Grouped",
     "Items",
     "Knapsack",
+    "LevelCut",
+    "Levelled",
     "Line",
     "Matching",
     "Mixed",

@@ -42,8 +42,10 @@ from fl_opt import physics
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess, Solution
 from fl_opt.checks import number
-from fl_opt.errors import Infeasible, InvalidInput, device_list
+from fl_opt.errors import InvalidInput
 from fl_opt.kernels import EPS
+from fl_opt.problems._edge_levels import lengths, level_cut
+from fl_opt.problems._edge_reach import able, least_energy, require_able
 from fl_opt.problems._edge_reference import associations
 from fl_opt.problems._edge_rounds import (
     Rounds,
@@ -59,13 +61,12 @@ from fl_opt.problems._limits import device_excess, fdma_use, require_limited
 from fl_opt.problems.edge_network import EdgeAllocation, EdgeNetwork
 from fl_opt.problems.time_energy import TimeEnergyTradeoff
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import GroupCut, Nested
-from fl_opt.units import Floats, quantity
+from fl_opt.structure import GroupCut, LevelCut, Nested
+from fl_opt.units import Floats
 
 Counted = Literal["sum", "max"]
 Group = NDArray[np.int_]
 Key = tuple[int, bytes]
-_LITTLE = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +121,14 @@ class EdgeAssociation:
     @cached_property
     def able(self) -> NDArray[np.bool_]:
         """(K, E) whether a device can take part at an edge in a round that is long enough."""
-        return _able(self.network)
+        return able(self.network)
 
     def start(self) -> Group:
         """Every device where its upload would be quickest at equal shares of the band so far.
 
         Raises ``Infeasible`` for devices that can take part nowhere.
         """
-        self._require_able()
+        require_able(self.network)
         network, devices = self.network, self.network.devices
         group = np.zeros(network.size, dtype=int)
         count = np.zeros(network.edges)
@@ -170,7 +171,7 @@ class EdgeAssociation:
         """The Lagrangian bound at the prices of a solved part, for costs of up to `most`."""
         network = self.network
         members = np.frombuffer(key[1], dtype=np.int64)
-        longest = self._longest_s(most)
+        longest = self.longest_s(most)
         # (e, devices there, price of its band)
         if self.rounds == "sum":
             x = solution.allocation.deadline_s
@@ -206,6 +207,23 @@ class EdgeAssociation:
         short = min(self.joule_per_s - spent, 0.0) * reach
         return GroupCut(key[0], short - paid - rounding, value)
 
+    # structure: Levelled, by the length of the round at each edge
+
+    def levels(self, most: float) -> Sequence[Floats] | None:
+        """Intervals of the lengths at each edge; None where the edges share one."""
+        return lengths(self, most) if self.rounds == "sum" else None
+
+    def level_cut(
+        self,
+        group: int,
+        span: tuple[float, float],
+        most: float,
+        price: float | None,
+        share: Floats | None = None,
+    ) -> LevelCut | None:
+        """A bound of an edge at a price of its band [J/Hz], or where shares fill it."""
+        return level_cut(self, group, span, most, price, share)
+
     # structure: Enumerable
 
     def candidates(self) -> Iterator[tuple[EdgeAllocation, float]]:
@@ -229,10 +247,10 @@ class EdgeAssociation:
         alone, k, e = max(slowest)
         value[k, e] += worth_j_s * alone
 
-    def _longest_s(self, most: float) -> float:
+    def longest_s(self, most: float) -> float:
         """No round at any edge lasts longer at a cost of up to `most`: energy is spent as well."""
         devices = self.network.devices
-        bare = np.where(self.able, _least(self.network)[1], math.inf).min(axis=1)
+        bare = np.where(self.able, least_energy(self.network)[1], math.inf).min(axis=1)
         longest = most / self.joule_per_s * (1.0 + 8.0 * EPS)
         for _ in range(4):
             clock = np.maximum(devices.cpu_min_hz, devices.cycles / longest)
@@ -284,71 +302,3 @@ class EdgeAssociation:
             for end in ends
         ]
         value[k] = np.maximum(np.minimum.reduce(low) * (1.0 - 8.0 * EPS), flat)
-
-    def _require_able(self) -> None:
-        stuck = np.flatnonzero(~self.able.any(axis=1))
-        if not stuck.size:
-            return
-        network, devices, k = self.network, self.network.devices, stuck[0]
-        heat, floor = _least(network)
-        needed = (heat[:, None] + floor).min(axis=1)
-        energy = float(np.max(needed[stuck])) * (1.0 + 1e-9)
-        moves: dict[str, tuple[float, EdgeNetwork]] = {}
-        if math.isfinite(energy):
-            more = np.maximum(devices.energy_j, energy)
-            moves["energy_j"] = (
-                energy,
-                EdgeNetwork.from_network(
-                    devices.replace(energy_j=more), network.gain, network.edge_band_hz
-                ),
-            )
-        moves["power_max_w"] = (
-            _LITTLE,
-            EdgeNetwork.from_network(
-                devices.replace(power_max_w=np.maximum(devices.power_max_w, _LITTLE)),
-                network.gain,
-                network.edge_band_hz,
-            ),
-        )
-        moves["edge_band_hz"] = (
-            _LITTLE,
-            EdgeNetwork.from_network(
-                devices, network.gain, np.maximum(network.edge_band_hz, _LITTLE)
-            ),
-        )
-        poor = math.isfinite(needed[k]) and devices.power_max_w[k] > 0.0
-        why = (
-            f"needs more than {quantity(float(needed[k]), 'J')} at any edge; energy_j is "
-            f"{quantity(float(devices.energy_j[k]), 'J')}"
-            if poor and needed[k] >= devices.energy_j[k]
-            else "reaches no edge"
-        )
-        raise Infeasible(
-            f"device {k} {why}, however long the round ({device_list(stuck)})",
-            constraint="energy" if why.startswith("needs") else "power_max",
-            devices=stuck,
-            relaxations={
-                name: value if _able(moved).any(axis=1).all() else None
-                for name, (value, moved) in moves.items()
-            },
-        )
-
-
-def _least(network: EdgeNetwork) -> tuple[Floats, Floats]:
-    """(K,) energy of training at the slowest clock, (K, E) infimum of the upload's [J]."""
-    devices = network.devices
-    heat = physics.training_energy_j(devices.capacitance, devices.cycles, devices.cpu_min_hz)
-    floor = physics.least_upload_energy_j(
-        devices.upload_bit[:, None], network.gain, devices.noise_w_hz[:, None]
-    )
-    return heat, floor
-
-
-def _able(network: EdgeNetwork) -> NDArray[np.bool_]:
-    devices = network.devices
-    heat, floor = _least(network)
-    spare = (devices.energy_j - heat)[:, None]
-    sends = (devices.upload_bit > 0.0)[:, None]
-    heard = (network.gain > 0.0) & (devices.power_max_w > 0.0)[:, None]
-    heard = heard & (network.edge_band_hz > 0.0)
-    return np.where(sends, heard & (spare > floor), spare >= 0.0)

@@ -2,7 +2,8 @@
 
 Solving the parts of a grouping gives its cost, and cuts that bound the cost of every other one.
 
-Moves: a member is transferred to another group, or two members of different groups change places.
+Moves: a member is transferred to another group, two members of different groups change places, or
+a group that has a level joins another.
 Only moves whose bound lies below the cost are tried, those of the least bound first; so at the end
 no move is better, and most of them were never solved.
 
@@ -11,15 +12,19 @@ choices. Its relaxation bounds the cost whatever HiGHS says, since its dual vari
 weights with which cuts are added up here. Its groupings are solved and cut in turn; each either is
 optimal or is cut off, so the search is finite (Benders decomposition; Geoffrion, JOTA 1972).
 
+Levels: where every group has a number that is paid once by all of its members, such cuts are weak,
+and the choice of groups and levels gives bounds first, of all groupings and of moves; see `levels`.
+
 Invariants: `cost` is the cost of the best grouping solved; every cut holds for all groupings of no
 higher cost.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,15 +32,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_opt.certificate import Proof, Solution, unpriced, verify
-from fl_opt.checks import number
+from fl_opt.checks import number, whole
+from fl_opt.errors import InvalidInput
 from fl_opt.solvers.cuts import CutMaster
+from fl_opt.solvers.levels import LevelMaster
 from fl_opt.solvers.nested import NestedSearch
-from fl_opt.structure import Apart, GroupCut, Grouped
+from fl_opt.structure import Apart, GroupCut, Grouped, Levelled
 from fl_opt.units import Floats
 
 Group = NDArray[np.int_]
 _BETTER = 1e-11
 """A move is better if it saves more than this part of the cost."""
+_STALE = 0.8
+"""Levels are bounded anew when the cost falls below this part of what they were bounded for."""
+_FEW = 256
+"""So few groupings are settled by the tree of cuts alone."""
+_LITTLE, _PATIENCE = 3e-4, 3
+"""The bound has to rise by this part of the cost within so many turns."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,11 @@ class Grouping:
 
     def __post_init__(self) -> None:
         number("gap", self.gap, high=1.0)
+        whole("pairs", self.pairs)
+        whole("groupings", self.groupings)
+        whole("nodes", self.nodes, 1)
+        if not isinstance(self.inner, PartSearch):
+            raise InvalidInput("inner", type(self.inner).__name__, "a PartSearch")
 
     def __call__(
         self,
@@ -93,6 +111,10 @@ class Grouping:
         began = time.perf_counter()
         until_s = began + (math.inf if time_limit_s is None else time_limit_s)
         search = _Search(problem, self, until_s)
+        # half of the time for the choice of levels, before there are moves to bound
+        search.sharpen(min(until_s, began + 0.5 * (until_s - began)))
+        search.descend()
+        search.sharpen(until_s)
         search.descend()
         proof = search.prove()
         found = {key: search.found[key] for key in problem.keys(search.best)}
@@ -114,7 +136,9 @@ class _Search:
         self.bound = -math.inf
         self.cost = self._cost(self.best)
         self.master = CutMaster(self.able, self.cost)
-        self._cut(self.best)
+        self.levels: LevelMaster | None = None
+        self.cutting, self.sharp = True, math.inf
+        self._cut(self.problem.keys(self.best))
 
     def late(self) -> bool:
         """Whether the time is up."""
@@ -129,8 +153,8 @@ class _Search:
             cost.append(self.found[key].certificate.cost)
         return math.fsum(cost)
 
-    def _cut(self, group: Group) -> None:
-        for key in self.problem.keys(group):
+    def _cut(self, keys: Iterable[tuple[int, bytes]]) -> None:
+        for key in keys:
             if key not in self.master.known:
                 cut = self.problem.cut(key, self.found[key], self.cost)
                 self.cuts.append(cut)
@@ -142,14 +166,42 @@ class _Search:
         better = cost < self.cost * (1.0 - _BETTER)
         if better:
             self.best, self.cost = group.copy(), cost
-        self._cut(group)
+        if self.cutting:
+            self._cut(self.problem.keys(group))
         return better
 
+    def sharpen(self, until_s: float) -> None:
+        """Raise the bound by the choice of levels, where there are any; try what it rounds to."""
+        choices = math.prod(self.able.sum(axis=1).tolist())
+        if not isinstance(self.problem, Levelled) or choices <= _FEW or not self.options.groupings:
+            return
+        low, since = -math.inf, 0
+        for turn in range(self.options.groupings):
+            if self.closed() or time.perf_counter() > until_s or self.cost >= self.sharp:
+                return
+            if self.levels is None or self.cost < _STALE * self.levels.unit:
+                self.levels = LevelMaster.of(self.problem, self.cost)
+            found = None if self.levels is None else self.levels.relax(until_s)
+            if self.levels is None or found is None:
+                return
+            self.cutting = False
+            self.bound = min(max(self.bound, found[0]), self.cost)
+            if self.bound > low + _LITTLE * self.cost:
+                low, since = self.bound, turn
+            self.attempt(np.argmax(np.where(self.able, found[1], -1.0), axis=1))
+            if turn > since + _PATIENCE:
+                # nothing more is to be had at this cost
+                self.sharp = self.cost
+            self.levels.refine()
+
     def descend(self) -> None:
-        """Move until no transfer and no exchange is better."""
+        """Move until no transfer, no exchange and no merger is better."""
         moving = True
         while moving and not self.late():
-            moving = self._first_better(self.transfers()) or self._first_better(self.exchanges())
+            moving = any(
+                self._first_better(moves())
+                for moves in (self.mergers, self.transfers, self.exchanges)
+            )
 
     def _first_better(self, moves: Iterator[tuple[float, Group]]) -> bool:
         for low, group in moves:
@@ -159,21 +211,31 @@ class _Search:
                 return True
         return False
 
-    def _lows(self) -> Iterator[tuple[Floats, Floats]]:
+    def _lows(self) -> Iterator[tuple[int, Floats, Floats]]:
         """By part: the cuts at the best grouping (c,), and what they change by a transfer."""
-        rows = np.arange(self.best.size)
-        for part in {cut.part for cut in self.cuts}:
+        size, groups = self.able.shape
+        rows = np.arange(size)
+        parts = {cut.part for cut in self.cuts}
+        for part in parts | set(range(groups) if self.levels is not None else ()):
             cuts = [cut for cut in self.cuts if cut.part == part]
-            value = np.array([cut.coefficient for cut in cuts])
+            value = np.array([cut.coefficient for cut in cuts]).reshape(-1, size, groups)
             here = value[:, rows, self.best]
             constant = np.array([cut.constant for cut in cuts])
-            yield constant + here.sum(axis=1), value - here[:, :, None]
+            yield part, constant + here.sum(axis=1), value - here[:, :, None]
 
     def transfers(self) -> Iterator[tuple[float, Group]]:
         """Transfers by their bounds, the least first."""
         low = np.zeros(self.able.shape)
-        for base, change in self._lows():
-            low += np.maximum((base[:, None, None] + change).max(axis=0), 0.0)
+        for part, base, change in self._lows():
+            least = (base[:, None, None] + change).max(axis=0, initial=0.0)
+            if self.levels is not None:
+                mine = self.best == part
+                here, once, _ = self.levels.lows(part, mine)
+                level = np.full(self.able.shape, here)
+                level[mine] = once[mine, None]
+                level[:, part] = np.where(mine, here, once)
+                least = np.maximum(least, level)
+            low += least
         low[~self.able] = math.inf
         low[np.arange(self.best.size), self.best] = math.inf
         for index in np.argsort(low, axis=None, kind="stable"):
@@ -186,12 +248,17 @@ class _Search:
         """Exchanges by their bounds, the least first."""
         size = self.best.size
         low = np.zeros((size, size))
-        for base, change in self._lows():
+        for part, base, change in self._lows():
             swapped = change[:, :, self.best]  # (c, k, j): k goes where j is
-            both = np.full((size, size), -math.inf)
+            both = np.zeros((size, size))
             for one, offset in zip(swapped, base, strict=True):
                 np.maximum(both, offset + one + one.T, out=both)
-            low += np.maximum(both, 0.0)
+            if self.levels is not None:
+                mine = self.best == part
+                here, _, twice = self.levels.lows(part, mine)
+                level = np.where(mine[:, None], twice, np.where(mine, twice.T, here))
+                np.maximum(both, level, out=both)
+            low += both
         reach = self.able[:, self.best]
         low[~(reach & reach.T) | (self.best[:, None] == self.best)] = math.inf
         low[np.tril_indices(size)] = math.inf
@@ -201,6 +268,21 @@ class _Search:
             moved[[k, j]] = moved[[j, k]]
             yield float(low[k, j]), moved
 
+    def mergers(self) -> Iterator[tuple[float, Group]]:
+        """All members of one group to another, by their bounds; where groups have levels."""
+        if self.levels is None:
+            return
+        here = {int(e): self.levels.lows(int(e), self.best == e)[0] for e in np.unique(self.best)}
+        found = []
+        for e, to in itertools.permutations(range(self.able.shape[1]), 2):
+            mine = self.best == e
+            if e not in here or not self.able[mine, to].all():
+                continue
+            moved = np.where(mine, to, self.best)
+            rest = math.fsum(low for part, low in here.items() if part not in (e, to))
+            found.append((self.levels.lows(to, moved == to)[0] + rest, moved))
+        yield from sorted(found, key=lambda each: each[0])
+
     def closed(self) -> bool:
         """Whether bound and cost meet."""
         return self.cost - self.bound <= self.options.gap * self.cost
@@ -208,9 +290,12 @@ class _Search:
     def prove(self) -> Proof:
         """Solve the master's groupings until the bound meets the cost, or enough are solved."""
         proof: Proof = "dual"
-        self._relax()
-        if self.able.size > self.options.pairs:
+        if self.levels is None:
+            self._relax()
+        if self.able.size > self.options.pairs or self.closed() or self.late():
             return proof
+        self.cutting = True
+        self._cut(self.found)
         for _ in range(self.options.groupings):
             if self.closed() or self.late():
                 break
