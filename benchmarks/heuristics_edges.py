@@ -86,5 +86,5 @@ def _left(record: Record, rounds: Counted) -> str:
         problem = EdgeAssociation(network(rng, size, 3), 10.0 ** rng.uniform(-2.5, 1.0), rounds)
         gaps.append(solve(problem, time_limit_s=limit_s).certificate.gap)
     quarter, half, most = np.quantile(gaps, (0.75, 0.5, 1.0))
-    small = np.mean(np.array(gaps) <= 0.01)
-    return f"median {half:.1%}, three quarters {quarter:.1%}, largest {most:.1%}; {small:.0%} below 1 %"
+    small = f"{np.mean(np.array(gaps) <= 0.01):.0%} below 1 %"
+    return f"median {half:.1%}, three quarters {quarter:.1%}, largest {most:.1%}; {small}"
