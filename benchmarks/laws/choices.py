@@ -192,7 +192,7 @@ LAWS = {
         without={"deadline": limitless(deadline_s=ENDLESS), "energy": in_network("energy_j")},
         idle={"cpu_min": "uploads in turn leave no reason to compute slowly"},
     ),
-    "BudgetedTraining": Law(_training, (2, 30), (100, 1_000, 10_000)),
+    "BudgetedTraining": Law(_training, (2, 30), (100, 1_000, 10_000), (4, 7, 10)),
     "CompressionLevels": Law(
         _levels, (2, 50), (1_000, 10_000, 100_000), (30, 300, 3_000), without=BAND
     ),

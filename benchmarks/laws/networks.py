@@ -111,7 +111,7 @@ def _step(size: int, rng: np.random.Generator) -> MixingStep:
 SERVER = {"server": limitless(server_hz=1e18)}
 
 LAWS = {
-    "EdgeAssociation": Law(_edges, (2, 5), (5, 10, 20)),
+    "EdgeAssociation": Law(_edges, (2, 5), (5, 10, 20), (2, 4, 6)),
     "MultiCellPower": Law(_cells, (1, 8), (10, 100, 1_000), (3, 12, 24, 48), "cells"),
     "SplitInference": Law(_least_energy, (1, 6), (10, 30, 100), (2, 4, 8, 16), without=SERVER),
     "SplitLatency": Law(_earliest, (1, 6), (10, 30, 100), (2, 3, 4, 5)),

@@ -107,6 +107,6 @@ LAWS = {
     "MinRoundTime": Law(_shortest, (1, 100), (10_000, 100_000, 1_000_000), (30, 300, 3_000)),
     "TimeEnergyTradeoff": Law(_tradeoff, (1, 50), (1_000, 10_000, 100_000), (30, 300, 1_000)),
     "FEDL": Law(_fedl, (1, 100), (1_000, 10_000, 100_000), (3, 10, 30)),
-    "LocalAccuracyTime": Law(_accuracy_time, (1, 20), (10, 100, 1_000)),
-    "LocalAccuracy": Law(_accuracy, (1, 10), (10, 100, 1_000)),
+    "LocalAccuracyTime": Law(_accuracy_time, (1, 20), (10, 100, 1_000), (10, 30, 100)),
+    "LocalAccuracy": Law(_accuracy, (1, 10), (10, 100, 1_000), (10, 30, 100)),
 }
