@@ -150,7 +150,7 @@ def _against_cvxpy(record: Record) -> None:
             )
             for each in problems
         ]
-        calls = {
+        calls: dict[str, list[Callable[[], object]]] = {
             "ours": [_fresh(problem) for problem in problems],
             "rebuilt": [_fresh(problem, "cvxpy") for problem in problems],
             "again": [partial(program.solve, solver=cvxpy.CLARABEL) for program in programs],
