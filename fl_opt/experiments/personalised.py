@@ -5,8 +5,8 @@ classes; in (B) all hold all, but half of them call every class by the name of a
 is the mean over the devices of their own models on test images such as they meet.
 
 Steps, rate, step of adaptation and couplings were set on a few rounds of seed 0, which is not among
-those reported, and are the same in (A) and (B). Fine-tuning is tried at two step sizes, and what is compared with it is compared with
-the better of the two.
+those reported, and are the same in (A) and (B). Fine-tuning is tried at two step sizes, and what is
+compared with it is compared with the better of the two.
 """
 
 from __future__ import annotations

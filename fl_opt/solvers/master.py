@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 """Feasibility tolerance of the master, whose rows are of order one."""
+STEEPEST = 1e12
+"""Largest coefficient of a tangent; HiGHS takes none above 1e15. Without it a bound is looser."""
 RELAXATIONS = 30
 """Most linear relaxations that are cut before the first tree."""
 
@@ -90,10 +92,17 @@ class Master:
         for k, at, value, slope in zip(cut.members, cut.at, cut.value, cut.slope, strict=True):
             steep = float(slope * self.unit_first[k] / self.unit_second[k])
             level = float((value - slope * at) / self.unit_second[k])
+            if max(abs(level), abs(steep)) > STEEPEST:
+                continue
             if abs(steep) < 2.0 * TOLERANCE:
                 # HiGHS drops so small a coefficient: all of the supply takes its place
                 level, steep = level + min(steep, 0.0) * float(self.most[k]), 0.0
-            model.rows.add(model.e[int(k)] >= level * model.x[int(k)] + steep * model.b[int(k)])
+            least = steep * model.b[int(k)] if steep else 0.0
+            if abs(level) < 2.0 * TOLERANCE:
+                least += min(level, 0.0)
+            else:
+                least += level * model.x[int(k)]
+            model.rows.add(model.e[int(k)] >= least)
 
     def demand(self, value: float) -> None:
         """Admit no choice of less value, the charge not counted."""
