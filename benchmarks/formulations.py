@@ -33,7 +33,7 @@ package no second model of the whole problem; its tests compare it with other me
   passes and in seconds; *growth* is the slope of ln time on ln size. *Speed-up* is the time of the
   reference over ours on the same instance, at the largest size of a short ladder that it finishes
   within 60 s, no more than a thousandth above our cost. "ladder ends" says that it finished every
-  size that was asked for.
+  size that was asked for, "none finished" that it took longer or ended higher.
 - *How near*: up to 1,000 instances, fewer where 8 s of processor time are spent before.
   *Impossible* are those refused as infeasible. The *gap* is (cost - bound)/|cost|, or cost - bound
   where the cost is a contraction or a connectivity. *Binds least* is the constraint that binds in

@@ -67,6 +67,20 @@ def dense(problem: ResidenceScheduling, network: Network, deadline: Any, mean: A
     return best
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_program_of_intervals_and_the_search_never_contradict(seed: int) -> None:
+    problem = instance(seed, 2 + seed % 5)
+    ours = fl_opt.solve(problem).certificate
+    theirs = fl_opt.solve(problem, solver="mip").certificate
+    assert ours.feasible
+    assert theirs.feasible
+    size = max(abs(ours.cost), 1e-12)
+    assert theirs.bound <= ours.cost + 1e-9 * size
+    assert ours.bound <= theirs.cost + 1e-9 * size
+    # the width of its intervals is all that parts it from the optimum
+    assert ours.cost <= theirs.bound + 0.12 * size
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_two_devices_against_every_split(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -196,7 +196,7 @@ LAWS = {
     "CompressionLevels": Law(
         _levels, (2, 50), (1_000, 10_000, 100_000), (30, 300, 3_000), without=BAND
     ),
-    "ResidenceScheduling": Law(_residence, (2, 20), (10, 100, 1_000)),
+    "ResidenceScheduling": Law(_residence, (2, 20), (10, 100, 1_000), (4, 8, 16)),
     "BandSelection": Law(
         _bands,
         (5, 12),

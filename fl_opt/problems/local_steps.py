@@ -195,7 +195,7 @@ class LocalSteps:
         with np.errstate(divide="ignore", over="ignore"):
             half = 0.5 / (self.rate * self.phi * self.paid_steps(tau))
             root = np.sqrt(half * half + self.rho * h / (self.rate * self.phi * tau))
-        return np.asarray(half + root + self.rho * h)
+            return np.asarray(half + root + self.rho * h)
 
     def cost(self, decision: StepCount) -> float:
         """The bound on the loss."""

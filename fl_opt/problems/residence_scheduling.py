@@ -45,9 +45,11 @@ from fl_opt.checks import number, vector, whole
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._limits import device_excess, fdma_use, require_limited
+from fl_opt.problems._residence_program import interval_program
 from fl_opt.problems._residence_rows import Rows, Table
 from fl_opt.problems.max_participation import MaxParticipation
 from fl_opt.problems.uplink import Uplink, total
+from fl_opt.structure import Program
 from fl_opt.units import Floats
 
 _TOGETHER = 16_384
@@ -267,6 +269,24 @@ class ResidenceScheduling:
             table = Table(value, high, self.network.band_hz)
             for row in table.choices(self._price):
                 yield self._round(table, row)
+
+    # structure: Mixed
+
+    def program(self) -> Program[Allocation]:
+        """A binary for each device and interval of finish times, apart from the engine."""
+
+        def value(finish_s: Floats) -> Floats:
+            return np.asarray(self._utility * np.exp(-finish_s / self._mean))
+
+        return interval_program(self.network, self._deadline, value, self._decided)
+
+    def _decided(self, selected: NDArray[np.bool_], finish_s: Floats) -> Allocation:
+        """The round of a set and its finish times, of which the program is sure to a billionth."""
+        uplink, kept = Uplink(self.network, finish_s), selected.copy()
+        worth = self._utility * np.exp(-finish_s / self._mean)
+        while total(np.where(kept, uplink.least_hz, 0.0)) > self.network.band_hz:
+            kept[np.argmin(np.where(kept, worth, np.inf))] = False
+        return uplink.allocation(uplink.floor, kept)
 
     def _round(self, table: Table, row: Rows) -> Allocation:
         """The round of a choice; the band that it leaves makes one device quicker."""
