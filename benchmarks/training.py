@@ -39,7 +39,7 @@ environment of its own:
 """
 
 DEVICES, STEPS, BATCH, RATE, SAMPLES = 50, 10, 32, 0.05, 200
-TURNS, CNN_TURNS = 9, 3
+TURNS, CNN_TURNS = 9, 9
 FLOWER_ROUNDS = 12
 FLOWER = Path(__file__).parent / "flower" / "rounds.py"
 
