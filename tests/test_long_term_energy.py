@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,7 @@ def listed(problem: LongTermEnergy) -> float:
             return float(fixed.max())
         half = np.full(len(open_rounds), 0.5)
         unit, best = float(parts(half).max()), np.inf
-        last: Any = lambda y: y[-1]  # noqa: E731
+        last: Any = operator.itemgetter(-1)
         least: Any = {"type": "ineq", "fun": lambda y: y[-1] - parts(y[:-1]) / unit}
         box: Any = [(1e-6, 1.0 - 1e-6)] * half.size + [(0.0, None)]
         fine: Any = {"ftol": 1e-12, "maxiter": 300}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Solution
+from fl_opt.experiments.worlds import Laboratory
 from fl_opt.network import Network
 from fl_opt.policies.optimised import Plan
 from fl_opt.policy import Round
@@ -96,7 +97,7 @@ def _distance_m(positions_m: Floats, edges: int) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Attached:
+class Attached(Laboratory):
     """The world of devices that stay each with its edge: its gain to that one, all bands together.
 
     That an edge gives away no more than its own band is on the decision, see
@@ -112,32 +113,15 @@ class Attached:
         return self.edge.size
 
     @property
-    def battery_j(self) -> None:
-        """Nobody runs out."""
-
-    @property
-    def data_sizes(self) -> Floats:
-        """(K,) equal holdings; the task deals out what it has [-]."""
-        return np.full(self.size, 1e9)
-
-    @property
     def positions_m(self) -> Floats:
         """(K, 2) places [m]."""
         return self.area.positions_m
-
-    def layout(self, rng: np.random.Generator) -> Attached:
-        """The same in every run."""
-        return self
 
     def rounds(self, rng: np.random.Generator, workload: Workload) -> Iterator[Network]:
         """The same network in every round."""
         network = self.area.network(workload).under(self.edge)
         while True:
             yield network
-
-    def downlink_s(self, model_bit: float, network: Network) -> float:
-        """The broadcast is not counted."""
-        return 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -15,8 +17,35 @@ POWER_MAX_W = 1.0
 CYCLES_PER_S = 1e9
 
 
+class Laboratory(ABC):
+    """Base of worlds in which only the uplink counts: nobody runs out, and places stay."""
+
+    @property
+    @abstractmethod
+    def positions_m(self) -> Floats:
+        """(K, 2) places [m]."""
+
+    @property
+    def battery_j(self) -> None:
+        """Nobody runs out."""
+        return None
+
+    @property
+    def data_sizes(self) -> Floats:
+        """(K,) equal holdings; the task deals out what it has [-]."""
+        return np.full(len(self.positions_m), 1e9)
+
+    def layout(self, rng: np.random.Generator) -> Self:
+        """The same in every run."""
+        return self
+
+    def downlink_s(self, model_bit: float, network: Network) -> float:
+        """The broadcast is not counted."""
+        return 0.0
+
+
 @dataclass(frozen=True)
-class Still:
+class Still(Laboratory):
     """Devices that are all alike, on channels that stay: time and energy in closed form.
 
     Parameters
@@ -40,22 +69,9 @@ class Still:
     band_hz: float
 
     @property
-    def battery_j(self) -> None:
-        """Nobody runs out."""
-
-    @property
-    def data_sizes(self) -> Floats:
-        """(K,) equal holdings; the task deals out what it has [-]."""
-        return np.full(self.size, 1e9)
-
-    @property
     def positions_m(self) -> Floats:
         """(K, 2) all at the base station [m]."""
         return np.zeros((self.size, 2))
-
-    def layout(self, rng: np.random.Generator) -> Still:
-        """The same in every run."""
-        return self
 
     def rounds(self, rng: np.random.Generator, workload: Workload) -> Iterator[Network]:
         """The same network in every round."""
@@ -74,13 +90,9 @@ class Still:
         while True:
             yield network
 
-    def downlink_s(self, model_bit: float, network: Network) -> float:
-        """The broadcast is not counted."""
-        return 0.0
-
 
 @dataclass(frozen=True)
-class Rayleigh:
+class Rayleigh(Laboratory):
     """Devices at equal distance under Rayleigh fading, drawn anew in every round.
 
     Parameters
@@ -98,15 +110,6 @@ class Rayleigh:
     band_hz: float = 1e6
 
     @property
-    def battery_j(self) -> None:
-        """Nobody runs out."""
-
-    @property
-    def data_sizes(self) -> Floats:
-        """(K,) equal holdings; the task deals out what it has [-]."""
-        return np.full(self.size, 1e9)
-
-    @property
     def positions_m(self) -> Floats:
         """(K, 2) all at the base station: only fading tells devices apart [m]."""
         return np.zeros((self.size, 2))
@@ -115,10 +118,6 @@ class Rayleigh:
     def noise_w(self) -> float:
         """Noise over the whole band [W]."""
         return POWER_MAX_W / float(10.0 ** (self.snr_db / 10.0))
-
-    def layout(self, rng: np.random.Generator) -> Rayleigh:
-        """The same in every run."""
-        return self
 
     def rounds(self, rng: np.random.Generator, workload: Workload) -> Iterator[Network]:
         """A network of fresh gains of mean 1 for every round."""
@@ -135,7 +134,3 @@ class Rayleigh:
                 band_hz=self.band_hz,
                 noise_w_hz=self.noise_w / self.band_hz,
             )
-
-    def downlink_s(self, model_bit: float, network: Network) -> float:
-        """The broadcast is not counted."""
-        return 0.0

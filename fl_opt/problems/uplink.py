@@ -167,6 +167,7 @@ class Uplink:
         rest = max(band_hz - float(floor.b.sum()), 1e-3 * band_hz)
         share = floor.b + rest * part.nats / part.nats.sum()
         with np.errstate(all="ignore"):
+            # a guess: the split of time need not be fine
             _, _, slope = device.at(part, share, 0.1)
             worth = np.where(np.isfinite(slope), np.sqrt(-slope), 0.0)
         price = float(share @ worth / share.sum()) ** 2

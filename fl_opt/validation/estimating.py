@@ -104,7 +104,8 @@ class EstimatingFedAvg(FedAvg):
         rng: np.random.Generator,
     ) -> State:
         here = np.flatnonzero(outcome.arrived)
-        if not here.size or not isinstance(state, EstimatingState):
+        assert isinstance(state, EstimatingState)  # as `start` makes it
+        if not here.size:
             return super().learn(federation, state, allocation, outcome, rng)
         after, updates = self.averaged(federation, state, here, allocation, rng)
         sent = {}
