@@ -26,12 +26,14 @@ Choice = NDArray[np.int_]
 class Toy:
     """Prices of options, and a surcharge of pairs that the relaxation does not see.
 
-    A choice is feasible if the sum of its options' numbers is at most `most`.
+    A choice is feasible if the sum of its options' numbers is at most `most`. With `told`, the
+    relaxation says what each option costs more.
     """
 
     price: Floats
     surcharge: Floats
     most: int = 1000
+    told: bool = False
 
     def cost(self, decision: Choice) -> float:
         rows = np.arange(decision.size)
@@ -59,7 +61,9 @@ class Toy:
         if (allowed.sum(axis=1) == 1).all():
             bound = self.cost(choice) if choice.sum() <= self.most else np.inf
         several = allowed.sum(axis=1) > 1
-        return Relaxed(bound, choice, int(np.argmax(several)) if several.any() else -1, np.ones(1))
+        doubt = int(np.argmax(several)) if several.any() else -1
+        rise = value - value.min(axis=1, keepdims=True) if self.told and doubt >= 0 else None
+        return Relaxed(bound, choice, doubt, np.ones(1), rise)
 
     def fixed(self, choice: Choice, near: Relaxed) -> Fixed:
         return Fixed(self, choice)
@@ -98,7 +102,8 @@ def toy(seed: int) -> Toy:
     price = rng.uniform(0.1, 1.0, shape)
     price[:, 1:][rng.random((shape[0], shape[1] - 1)) < 0.2] = np.inf
     most = int(rng.integers(0, 6)) if rng.random() < 0.5 else 1000
-    return Toy(price, rng.uniform(0.0, 0.3, (shape[0], shape[0])), most)
+    surcharge = rng.uniform(0.0, 0.3, (shape[0], shape[0]))
+    return Toy(price, surcharge, most, told=bool(rng.random() < 0.5))
 
 
 def best_of(problem: Toy) -> float:

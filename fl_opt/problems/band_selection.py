@@ -20,9 +20,10 @@ remain, with each device in one of them at most. At a price mu_i of each band
 
 bounds the utility; at the best prices at most two devices are split (Shapley-Folkman), so that no
 more than two utilities are missing once they are dropped. The prices rank the devices, who are
-packed in that order and exchanged as long as that helps.
+packed in that order and exchanged as long as that helps. Branching on those that are split closes
+the rest where devices are few; where they are many it is small.
 
-Proof: "dual"; "tree" by the reference model. The formulation and its objective are ours.
+The formulation and its objective are ours.
 """
 
 from __future__ import annotations
@@ -39,17 +40,21 @@ from numpy.typing import ArrayLike, NDArray
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.checks import vector
-from fl_opt.errors import InvalidInput
+from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
+from fl_opt.problems._band_packing import Bands, Packing
+from fl_opt.problems._band_reference import program
 from fl_opt.problems._limits import device_excess, fdma_use, require_limited
+from fl_opt.problems._two_prices import climb
 from fl_opt.problems.band_choice import BANDS, BandChoice
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import Program
+from fl_opt.structure import Program, Relaxed
 from fl_opt.units import Floats
 
+Mask = NDArray[np.bool_]
+
 _ENUMERABLE = 10
-_EXCHANGED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +98,14 @@ class BandSelection:
         for network in (self.sub6, self.mmwave):
             require_limited(network)
         # wrong numbers are refused at once
-        _ = Uplink(self.sub6, self.deadline_s), self._worth, self._chain
+        _ = Uplink(self.sub6, self.deadline_s), self.worth, self.chain_j
 
     @property
     def _networks(self) -> tuple[Network, Network]:
         return self.sub6, self.mmwave
 
     @cached_property
-    def _worth(self) -> Floats:
+    def worth(self) -> Floats:
         """(2, K) utilities to be expected."""
         size = self.sub6.size
         worth = self.sub6.samples
@@ -113,7 +118,7 @@ class BandSelection:
         return np.array([worth * (1.0 - part) for part in blocked])
 
     @cached_property
-    def _chain(self) -> Floats:
+    def chain_j(self) -> Floats:
         """(2, K) energies of the RF chains [J]."""
         size = self.sub6.size
         return np.array(
@@ -126,14 +131,14 @@ class BandSelection:
     def cost(self, decision: BandChoice) -> float:
         """Minus the utility to be expected of those who take part."""
         on = np.array([decision.sub6.selected, decision.mmwave.selected])
-        return -total(np.where(on, self._worth, 0.0).sum(axis=0))
+        return -total(np.where(on, self.worth, 0.0).sum(axis=0))
 
     def excess(self, decision: BandChoice) -> dict[str, Excess]:
         """The constraints by name and band, such as "band_sub6"; and "one_band" per device."""
         limits: dict[str, Excess] = {}
         parts = (decision.sub6, decision.mmwave)
         for name, network, part, chain in zip(
-            BANDS, self._networks, parts, self._chain, strict=True
+            BANDS, self._networks, parts, self.chain_j, strict=True
         ):
             found = device_excess(network, part, self.deadline_s)
             spent = fdma_use(network, part).energy_j + np.where(part.selected, chain, 0.0)
@@ -146,31 +151,33 @@ class BandSelection:
         """Band i with what its chain leaves of the energy, eased by `slack` of it."""
         network = self._networks[i]
         with np.errstate(invalid="ignore"):
-            left = network.energy_j * (1.0 + slack) - self._chain[i] * (1.0 - slack)
+            left = network.energy_j * (1.0 + slack) - self.chain_j[i] * (1.0 - slack)
         left = np.where(np.isinf(network.energy_j), np.inf, np.maximum(left, 0.0))
         return Uplink(network.replace(energy_j=left), self.deadline_s)
 
     @cached_property
-    def _bands(self) -> tuple[Uplink, Uplink]:
+    def uplinks(self) -> tuple[Uplink, Uplink]:
+        """What the devices need in each band, their chains paid for."""
         return self._uplink(0, 0.0), self._uplink(1, 0.0)
 
     @cached_property
-    def _least(self) -> tuple[Floats, Floats]:
-        """(2, K) bandwidths that suffice and proven lower bounds [Hz]; inf where none does."""
-        paid = self._chain <= self.sub6.energy_j
-        wide = np.array([[network.band_hz] for network in self._networks])
-        high = np.array([uplink.least_hz for uplink in self._bands])
+    def _share(self) -> tuple[Floats, Floats]:
+        """(2, K) parts of a band that suffice and proven lower bounds [-]; inf where none does."""
+        barred = (self.chain_j > self.sub6.energy_j) | (self.worth <= 0.0)
+        width = np.array([[network.band_hz] for network in self._networks])
+        high = np.array([uplink.least_hz for uplink in self.uplinks])
         low = np.array([self._uplink(i, 4.0 * EPS).least_low_hz for i in range(2)])
-        barred = ~paid | (self._worth <= 0.0)
-        low = np.where(barred | (low > wide), np.inf, low)
-        return np.where(barred | (high > wide), np.inf, high), low
+        low = np.where(barred | (low > width), np.inf, low)
+        high = np.where(barred | (high > width), np.inf, high)
+        unit = np.where(width > 0.0, width, 1.0)
+        return high / unit, low / unit
 
-    def _join(self, band: NDArray[np.int_]) -> BandChoice:
+    def join(self, band: Bands) -> BandChoice:
         """The round of a band per device (K,), 0, 1, or -1 for none."""
         return BandChoice(
             *(
                 uplink.allocation(uplink.floor, band == i) if (band == i).any() else self._empty
-                for i, uplink in enumerate(self._bands)
+                for i, uplink in enumerate(self.uplinks)
             )
         )
 
@@ -178,160 +185,70 @@ class BandSelection:
     def _empty(self) -> Allocation:
         return Allocation.none(self.sub6.size, float(np.max(self.deadline_s)))
 
-    # the bound
+    # structure: Branched
 
-    def _reduced(self, price: Floats, needed: Floats) -> Floats:
-        """(2, K) utility less price x bandwidth; -inf where a band cannot be used."""
-        with np.errstate(invalid="ignore"):
-            return np.where(needed < np.inf, self._worth - price[:, None] * needed, -np.inf)
+    def options(self) -> Mask:
+        """(K, 3) no band, and each band that a device may be able to use."""
+        return np.vstack([np.ones(self.sub6.size, dtype=bool), self._share[1] < np.inf]).T
 
-    def upper(self, price: Floats) -> float:
-        """An upper bound of the utility at any prices (2,) >= 0 of the bands [1/Hz]."""
-        needed = self._least[1]
-        best = np.maximum(self._reduced(price, needed).max(axis=0), 0.0)
-        paid = float(price @ self._width)
-        size = paid + total(best)
-        able = np.where(needed < np.inf, self._worth, 0.0)
-        return size + 32.0 * EPS * (size + total(able.max(axis=0)))
+    def relax(self, allowed: Mask, enough: float, start: Relaxed | None = None) -> Relaxed:
+        """The best prices of the bands, as worth of the whole of each, and a choice that fits."""
+        single = allowed.sum(axis=1) == 1
+        options = allowed.argmax(axis=1)
+        parts = self._share[1]
+        settled = [np.flatnonzero(single & (options == i + 1)) for i in range(2)]
+        held = np.array([total(parts[i, settled[i]]) for i in range(2)])
+        earned = total(np.concatenate([self.worth[i, settled[i]] for i in range(2)]))
+        if (held > 1.0 + 32.0 * EPS).any():
+            return Relaxed(math.inf, options, -1, np.zeros(2))
+        open_ = np.flatnonzero(~single)
+        if not open_.size:
+            return Relaxed(-earned * (1.0 + 32.0 * EPS), options, -1, np.zeros(2))
+        barred, worth, share = ~allowed[open_], self.worth[:, open_].T, parts[:, open_].T
+        size = earned + total(np.where(barred[:, 1:], 0.0, worth).max(axis=1))
 
-    @property
-    def _width(self) -> Floats:
-        return np.array([network.band_hz for network in self._networks])
+        def weigh(prices: Floats) -> tuple[float, Floats, Relaxed]:
+            value = np.zeros(barred.shape)
+            with np.errstate(invalid="ignore"):
+                value[:, 1:] = prices * share - worth
+            value[barred] = np.inf
+            choice = value.argmin(axis=1)
+            best = value.min(axis=1)
+            used = held + [total(share[choice == i + 1, i]) for i in range(2)]
+            dual = total(best) - earned - float(prices @ (1.0 - held))
+            bound = dual - 64.0 * EPS * (size + float(prices.sum()))
+            rise = value - best[:, None]
+            doubt = int(np.argmin(np.partition(rise, 1, axis=1)[:, 1]))
+            return dual, used - 1.0, Relaxed(bound, choice, doubt, prices, rise)
 
-    def _asked(self, price: Floats) -> Floats:
-        """(2,) what the devices ask for of each band at prices."""
-        low = self._least[1]
-        reduced = self._reduced(price, low)
-        pick = reduced.argmax(axis=0)
-        joins = reduced.max(axis=0) > 0.0
-        return np.array([total(np.where(joins & (pick == i), low[i], 0.0)) for i in range(2)])
+        found = climb(weigh, 0.25 * size, enough, None if start is None else start.prices)
+        assert found.rise is not None
+        options[open_] = found.choice
+        rise = np.zeros(allowed.shape)
+        rise[open_] = found.rise
+        choice = self._fitting(allowed, options, found.prices)
+        return Relaxed(found.bound, choice, int(open_[found.doubt]), found.prices, rise)
 
-    @cached_property
-    def price(self) -> Floats:
-        """Prices (2,) that nearly minimise the bound, which is convex in them [1/Hz]."""
-        unit = self._worth.max() * self.sub6.size / np.maximum(self._width, 1e-300)
-        if not unit.max() > 0.0:
-            return np.zeros(2)
+    def _fitting(self, allowed: Mask, wanted: NDArray[np.int_], price: Floats) -> NDArray[np.int_]:
+        """An allowed choice that fits both bands, near one that prices want, which may not."""
+        share = np.where(allowed.T[1:], self._share[0], np.inf)
+        band = Packing(self.worth, share, ~allowed[:, 0]).near(wanted - 1, price)
+        possible = allowed[np.arange(band.size), band + 1]
+        return np.where(possible, band + 1, wanted)
 
-        def at(log: float, i: int, other: float) -> Floats:
-            mine = unit[i] * math.exp(log)
-            return np.array([mine, other] if i == 0 else [other, mine])
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedBands:
+        """The round of a choice."""
+        return FixedBands(self, choice - 1, near.bound)
 
-        def cleared(i: int, other: float, steps: int = 50) -> float:
-            """The least price of band i at which it suffices, the other's price given."""
-            if self._asked(at(-math.inf, i, other))[i] <= self._width[i]:
-                return 0.0
-            low, high = -60.0, 5.0
-            for _ in range(steps):
-                middle = 0.5 * (low + high)
-                enough = self._asked(at(middle, i, other))[i] <= self._width[i]
-                low, high = (low, middle) if enough else (middle, high)
-            return float(unit[i] * math.exp(high))
-
-        # for every price of the first band the second clears; the bound then is convex in the first
-        low, high = -60.0, 5.0
-        for _ in range(50):
-            middle = 0.5 * (low + high)
-            first = float(unit[0] * math.exp(middle))
-            enough = self._asked(np.array([first, cleared(1, first)]))[0] <= self._width[0]
-            low, high = (low, middle) if enough else (middle, high)
-        tried = [unit[0] * math.exp(high), unit[0] * math.exp(low), 0.0]
-        pairs = [np.array([float(first), cleared(1, float(first))]) for first in tried]
-        return min(pairs, key=self.upper)
-
-    # structure: Searched
-
-    def floor(self) -> float:
-        """Minus the least upper bound of the utility."""
-        return -self.upper(self.price)
-
-    def search(self) -> Iterator[BandChoice]:
-        """The devices packed in the order of the prices, then exchanged while that helps."""
-        yield BandChoice(self._empty, self._empty)
-        high = self._least[0]
-        reduced = self._reduced(self.price, high)
-        best = reduced.max(axis=0)
-        size = np.min(high / np.maximum(self._width, 1e-300)[:, None], axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            by_size = np.where(size > 0.0, best / size, np.inf)
-        for rank in (best, by_size):
-            order = np.argsort(-rank, kind="stable")
-            band = self._packed(order[best[order] > -np.inf], reduced)
-            yield self._join(self._exchanged(band, reduced))
-
-    def _packed(self, order: NDArray[np.int_], reduced: Floats) -> NDArray[np.int_]:
-        """Each device in line in the better band that still has room for it."""
-        high, left = self._least[0], self._width.copy()
-        band = np.full(reduced.shape[1], -1)
-        prefer = np.argsort(-reduced, axis=0, kind="stable")
-        for k in order:
-            for i in prefer[:, k]:
-                if high[i, k] <= left[i]:
-                    band[k], left[i] = i, left[i] - high[i, k]
-                    break
-        return band
-
-    def _exchanged(self, band: NDArray[np.int_], reduced: Floats) -> NDArray[np.int_]:
-        """One of the undecided moves in, at the expense of one other, while that earns more."""
-        high, worth = self._least[0], self._worth
-        near = np.argsort(np.abs(reduced.max(axis=0)), kind="stable")[:_EXCHANGED]
-        improved = True
-        while improved:
-            improved = False
-            left = [self._width[i] - total(np.where(band == i, high[i], 0.0)) for i in range(2)]
-            for k, i in itertools.product(near, range(2)):
-                earned = worth[i, k] - (worth[band[k], k] if band[k] >= 0 else 0.0)
-                if band[k] == i or not high[i, k] < np.inf or not worth[i, k] > 0.0:
-                    continue
-                inside = near[band[near] == i]
-                lost = np.concatenate(([0.0], worth[i, inside]))
-                room = left[i] + np.concatenate(([0.0], high[i, inside]))
-                able = (high[i, k] <= room) & (lost < earned * (1.0 - 1e-9))
-                if not able.any():
-                    continue
-                best = int(np.argmin(np.where(able, lost, np.inf)))
-                if best:
-                    band[inside[best - 1]] = -1
-                band[k], improved = i, True
-                break
-        return band
+    def refusal(self) -> Infeasible:
+        """Never asked for: nobody need take part."""
+        return Infeasible("no choice of bands is possible", constraint="band")
 
     # structure: Mixed
 
     def program(self) -> Program[BandChoice]:
-        """Both knapsacks in Pyomo, least bandwidths computed apart from the engine."""
-        import pyomo.environ as pyo
-
-        from fl_opt.problems._reference import least_bandwidth_hz
-
-        able, share = np.zeros((2, self.sub6.size), dtype=bool), np.zeros((2, self.sub6.size))
-        for i, uplink in enumerate(self._bands):
-            least = least_bandwidth_hz(uplink.network, self.deadline_s)
-            paid = self._chain[i] <= self.sub6.energy_j
-            able[i] = (self._worth[i] > 0.0) & (least <= self._width[i]) & paid
-            np.divide(least, self._width[i], out=share[i], where=able[i] & (least > 0.0))
-        unit = float(np.max(self._worth, where=able, initial=0.0)) or 1.0
-        model = pyo.ConcreteModel()
-        pairs = list(itertools.product(range(2), range(self.sub6.size)))
-        bounds = {(i, k): (0, int(able[i, k])) for i, k in pairs}
-        model.joins = pyo.Var(pairs, domain=pyo.Binary, bounds=lambda _, i, k: bounds[i, k])
-        model.rows = pyo.ConstraintList()
-        for i in range(2):
-            used = (float(share[i, k]) * model.joins[i, k] for k in range(self.sub6.size))
-            model.rows.add(pyo.quicksum(used) <= 1.0)
-        for k in range(self.sub6.size):
-            model.rows.add(model.joins[0, k] + model.joins[1, k] <= 1.0)
-        earned = (-float(self._worth[i, k]) / unit * model.joins[i, k] for i, k in pairs)
-        model.utility = pyo.Objective(expr=pyo.quicksum(earned))
-
-        def decision() -> BandChoice:
-            band = np.full(self.sub6.size, -1)
-            for i, k in pairs:
-                if round(model.joins[i, k].value) == 1:
-                    band[k] = i
-            return self._join(band)
-
-        return Program(model, decision, unit)
+        """Both bands as knapsacks in Pyomo; see `_band_reference`."""
+        return program(self)
 
     # structure: Enumerable
 
@@ -340,7 +257,7 @@ class BandSelection:
 
         Raises ``InvalidInput`` for more than 10 devices that could take part.
         """
-        high, low = self._least
+        high, low = self._share
         able = np.flatnonzero(np.isfinite(low).any(axis=0))
         if able.size > _ENUMERABLE:
             most = f"at most {_ENUMERABLE}"
@@ -349,9 +266,34 @@ class BandSelection:
             band = np.full(self.sub6.size, -1)
             band[able] = bands
             on = [band == i for i in range(2)]
-            if any(total(low[i][on[i]]) > self._width[i] * (1.0 + 32.0 * EPS) for i in range(2)):
+            if any(total(low[i][on[i]]) > 1.0 + 32.0 * EPS for i in range(2)):
                 continue
-            gained = total(np.concatenate([self._worth[i][on[i]] for i in range(2)]))
-            fits = all(total(high[i][on[i]]) <= self._width[i] for i in range(2))
+            gained = total(np.concatenate([self.worth[i][on[i]] for i in range(2)]))
+            fits = all(total(high[i][on[i]]) <= 1.0 for i in range(2))
             chosen = band if fits else np.full_like(band, -1)
-            yield self._join(chosen), -gained * (1.0 + 32.0 * EPS)
+            yield self.join(chosen), -gained * (1.0 + 32.0 * EPS)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBands:
+    """`BandSelection` with a band per device (K,), -1 for none. Structure: Searched."""
+
+    whole: BandSelection
+    band: Bands
+    least: float
+
+    def cost(self, decision: BandChoice) -> float:
+        """Minus the utility to be expected."""
+        return self.whole.cost(decision)
+
+    def excess(self, decision: BandChoice) -> dict[str, Excess]:
+        """As of the whole."""
+        return self.whole.excess(decision)
+
+    def floor(self) -> float:
+        """What was proven where the choice was made."""
+        return self.least
+
+    def search(self) -> Iterator[BandChoice]:
+        """The one round there is."""
+        yield self.whole.join(self.band)

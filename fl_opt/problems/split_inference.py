@@ -42,9 +42,9 @@ from fl_opt.errors import Infeasible
 from fl_opt.kernels import EPS
 from fl_opt.network import Network
 from fl_opt.problems._split_cell import Mask, Places, SplitCell, alone, deadlines
-from fl_opt.problems._split_prices import climb
 from fl_opt.problems._split_reference import conic_division, mixed_program
 from fl_opt.problems._split_shares import Shares, Split, divide
+from fl_opt.problems._two_prices import climb
 from fl_opt.problems.split_profile import SplitPlan, SplitProfile
 from fl_opt.problems.uplink import total
 from fl_opt.structure import DualPoint, Program, Relaxed
@@ -144,10 +144,14 @@ class SplitInference:
             doubt = int(np.argmin(second - best)) if np.isfinite(second).any() else -1
             at = np.searchsorted(index, rows * allowed.shape[1] + choice)
             used = np.array([total(found.band_hz[at]), total(found.server_hz[at])]) / self.limits
-            least, paid = total(low.min(axis=1)), float(prices.sum())
+            lowest = low.min(axis=1)
+            least, paid = total(lowest), float(prices.sum())
             bound = least - paid - 16.0 * EPS * (least + paid)
             bound = np.inf if bound > most else bound
-            return total(best) - paid, used - 1.0, Relaxed(bound, choice, doubt, prices)
+            with np.errstate(invalid="ignore"):
+                rise = low - lowest[:, None]
+            relaxed = Relaxed(bound, choice, doubt, prices, rise)
+            return total(best) - paid, used - 1.0, relaxed
 
         scale = radio or most or 1.0
         return climb(weigh, scale, enough, None if start is None else start.prices)

@@ -3,8 +3,9 @@
 Invariant: the groups' options are split among open nodes; every decision that no open node holds
 costs at least `closed`. The node of least bound is opened: its own choice is tried, and where its
 bound is still below the best cost, the group that is least sure of its option takes that option in
-one child, and any other in the second. Few groups are in doubt, as many as limits couple them, so
-the tree is small; on many groups it is not needed for a small gap.
+one child, and any other in the second. Options that raise the bound to the best cost are struck
+out. Few groups are in doubt, as many as limits couple them, so the tree is small; on many groups it
+is not needed for a small gap.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from fl_opt.checks import number, whole
 from fl_opt.errors import SolverFailure
 from fl_opt.solvers.bisection import Bisection
 from fl_opt.solvers.multipliers import Multipliers
-from fl_opt.structure import Branched, Relaxed, SmoothDual
+from fl_opt.solvers.search import Search
+from fl_opt.structure import Attainable, Branched, Relaxed, Searched, SmoothDual
 
 D = TypeVar("D")
 
@@ -134,15 +136,25 @@ class _Tree:
         self.branched = True
         group = relaxed.doubt
         option = int(relaxed.choice[group])
-        others, alone = node.allowed.copy(), node.allowed.copy()
+        others = self._promising(node.allowed, relaxed)
+        alone = others.copy()
         others[group, option] = False
         alone[group] = False
         alone[group, option] = True
         for allowed in (others, alone):
             self.put(allowed, relaxed)
 
+    def _promising(self, allowed: NDArray[np.bool_], relaxed: Relaxed) -> NDArray[np.bool_]:
+        """The options of a node that may still lead to something better, as a copy."""
+        if relaxed.rise is None:
+            return allowed.copy()
+        least = relaxed.bound + relaxed.rise
+        out = allowed & (least >= self.enough)
+        self.closed = min(self.closed, float(least[out].min(initial=math.inf)))
+        return allowed & ~out
+
     def _attempt(self, allowed: NDArray[np.bool_], relaxed: Relaxed) -> None:
-        """Solve the convex problem of a node's choice, unless prices rule it out."""
+        """Solve the problem that a node's choice leaves, unless prices rule it out."""
         name = relaxed.choice.tobytes()
         if name in self.tried:
             return
@@ -154,8 +166,7 @@ class _Tree:
             near = self.problem.relax(only, self.enough, relaxed)
         if near.bound >= self.enough:
             return
-        rest = self.problem.fixed(relaxed.choice, near)
-        found = Multipliers()(rest) if isinstance(rest, SmoothDual) else Bisection()(rest)
+        found = _solved(self.problem.fixed(relaxed.choice, near))
         certificate = verify(self.problem, found.allocation)
         if certificate.feasible and certificate.cost < self.cost:
             first = self.best is None
@@ -164,3 +175,9 @@ class _Tree:
                 for node in self.open:
                     node.key = node.relaxed.bound
                 heapq.heapify(self.open)
+
+
+def _solved(rest: SmoothDual[D] | Attainable[D] | Searched[D]) -> Solution[D]:
+    if isinstance(rest, SmoothDual):
+        return Multipliers()(rest)
+    return Bisection()(rest) if isinstance(rest, Attainable) else Search()(rest)

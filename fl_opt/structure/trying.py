@@ -62,18 +62,20 @@ class Relaxed:
 
     `bound` is a lower bound of the cost, true in floating point, infinite where nothing is
     feasible. `choice` (n,) is best at the prices; `doubt` is the group that is least sure of it, -1
-    where none has another option. `prices` serve as a start for a smaller choice.
+    where none has another option. `prices` serve as a start for a smaller choice. A decision that
+    takes an option costs at least `bound` and the option's `rise` (n, m) >= 0, where that is known.
     """
 
     bound: float
     choice: NDArray[np.int_]
     doubt: int
     prices: Floats
+    rise: Floats | None = None
 
 
 @runtime_checkable
 class Branched(Problem[D], Protocol[D]):
-    """One option of each group, convex once they are chosen. Solver: ``branch``.
+    """One option of each group, an easier problem once they are chosen. Solver: ``branch``.
 
     Proof: dual, and dual + tree where branches were closed.
     """
@@ -86,8 +88,10 @@ class Branched(Problem[D], Protocol[D]):
     ) -> Relaxed:
         """The best prices where some options are allowed; any whose bound is `enough` will do."""
 
-    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> SmoothDual[D] | Attainable[D]:
-        """The convex problem that a choice leaves; its decision is the whole's."""
+    def fixed(
+        self, choice: NDArray[np.int_], near: Relaxed
+    ) -> SmoothDual[D] | Attainable[D] | Searched[D]:
+        """The problem that a choice leaves; its decision is the whole's."""
 
     def refusal(self) -> Infeasible:
         """Why no choice is feasible."""
