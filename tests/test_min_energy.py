@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from fl_opt import Infeasible, InvalidInput, MinEnergy, Network, solve
 from fl_opt.allocation import use
 from fl_opt.errors import SolverFailure
 from fl_opt.problems._conic import FdmaProgram
-from fl_opt.problems.uplink import Response
 
 CASES = Path(__file__).parent / "cases"
 seeds = st.integers(0, 10**6)
@@ -136,7 +136,7 @@ def test_a_bound_at_wrong_prices_and_points_is_never_false(
     u = np.minimum(u, part.deadline * (1.0 - 1e-9))
     moved = type(point)(part.deadline - u, u, point.b * noise[1])
     for asked in (0.0, price, right):
-        other = Response(moved, response.demand, response.slope, response.warm)
+        other = replace(response, point=moved)
         assert not problem.dual(asked, other)[0] > best
 
 

@@ -37,6 +37,9 @@ from fl_opt.kernels import (
 from fl_opt.physics import LN2
 from fl_opt.units import Floats
 
+_LOG_X_HIGH = 6.5
+"""Largest ln x that is searched: exp(x) is no double far beyond."""
+
 
 @dataclass(frozen=True, eq=False)
 class Slice:
@@ -106,31 +109,42 @@ class Point:
         return Point(self.t[index], self.u[index], self.b[index])
 
 
-def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Point, Floats]:
+def respond(
+    part: Slice, price: float, floor: Point, warm: Floats, ahead: float = 0.0
+) -> tuple[Point, Floats]:
     """Best point at `price` [J/Hz], and the derivative of ln b to ln price.
 
-    `floor` is the least bandwidth; `warm` (4, n) holds ln(t/u) and ln x of a call at a near price,
-    without limits, then ln x at an end of the box and at p_max; NaN where there is none. It is
-    updated in place.
+    `floor` is the least bandwidth; `warm` (2, 4, n) holds the roots of a call at a near price and
+    their derivatives to ln price, which is `ahead` of that one by now: ln(t/u) and ln x without
+    limits, then ln x at an end of the box and at p_max; NaN where there is none. It is updated in
+    place.
 
     Limits are put on in the order in which convexity allows: the box of u, then p_max, then the
     least bandwidth.
     """
-    slope = _free(part, price, warm[:2])
-    t, u = part.split(warm[0])
-    x = np.exp(warm[1])
+    roots, drift = warm
+    if ahead != 0.0:
+        roots += ahead * drift
+        np.minimum(roots[1:], _LOG_X_HIGH, out=roots[1:])
+    slope = _free(part, price, roots, drift)
+    t, u = part.split(roots[0])
+    x = np.exp(roots[1])
     boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high))
     if boxed.size:
         level = price / (part.noise[boxed] * t[boxed])
-        x[boxed] = v = marginal_inverse(level, np.exp(warm[2, boxed]))
+        x[boxed] = v = marginal_inverse(level, np.exp(roots[2, boxed]))
         with np.errstate(all="ignore"):
-            slope[boxed] = -level / (v * v * np.exp(v))
-            warm[2, boxed] = np.log(v)
+            roots[2, boxed] = np.log(v)
+            drift[2, boxed] = steep = level / (v * v * np.exp(v))
+        slope[boxed] = -steep
     with np.errstate(all="ignore"):
         b = part.nats / (t * x)
         over = np.flatnonzero(b * part.noise * np.expm1(x) > part.power)
     if over.size:
-        point, slope[over], warm[3, over] = _full_power(part[over], price, t[over], warm[3, over])
+        start = roots[3, over]
+        point, slope[over], roots[3, over], drift[3, over] = _full_power(
+            part[over], price, t[over], start
+        )
         t[over], u[over], b[over] = point.t, point.u, point.b
     below = np.flatnonzero(~(b > floor.b))
     if below.size:
@@ -139,14 +153,14 @@ def respond(part: Slice, price: float, floor: Point, warm: Floats) -> tuple[Poin
     return Point(t, u, b), slope
 
 
-def _free(part: Slice, price: float, warm: Floats) -> Floats:
-    """Solve for ln(t/u) and ln x, in `warm`, without any limit; d ln b/d ln price.
+def _free(part: Slice, price: float, roots: Floats, drift: Floats) -> Floats:
+    """Solve for ln(t/u) and ln x, the first `roots`, without any limit; d ln b/d ln price.
 
     With M = price/n the conditions are marginal(x) = M/t and price a/(t^2 x) = 2 kappa C^3/u^3.
     In (ln(t/u), ln x) both are nearly linear: Newton, with its steps clipped. What has not
     converged by then is bracketed. Devices that do not train upload all the time.
     """
-    z, log_x = warm
+    z, log_x, drift_z, drift_x = roots[0], roots[1], drift[0], drift[1]
     with np.errstate(all="ignore"):
         log_t = np.log(part.deadline)
         log_m = np.log(price / part.noise) - log_t
@@ -161,8 +175,9 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
         log_x[cold] = np.log(marginal_start(height))
     slope: Floats = np.zeros_like(z)
     todo: slice | NDArray[np.int_] = slice(None)
-    if not part.train.all():
-        z[part.train == 0.0] = np.inf
+    if np.count_nonzero(part.train) < part.train.size:
+        idle = part.train == 0.0
+        z[idle], drift_z[idle], drift_x[idle] = np.inf, 0.0, 0.0
         todo = np.flatnonzero(part.train > 0.0)
     with np.errstate(all="ignore"):
         for _ in range(40):
@@ -181,11 +196,12 @@ def _free(part: Slice, price: float, warm: Floats) -> Floats:
             det = 1.0 / (share - q * rest)
             step_x = (rest * one + share * two) * det
             step_z = (q * two + one) * det
+            drift_z[todo], drift_x[todo] = (1.0 - q) * det, (share - rest) * det
             slope[todo] = (share * (q - 3.0) + 3.0) * det
             np.minimum(np.maximum(step_z, -8.0, out=step_z), 8.0, out=step_z)
             np.minimum(np.maximum(step_x, -1.5, out=step_x), 1.5, out=step_x)
             z[todo] = np.minimum(np.maximum(z_now - step_z, -700.0), 700.0)
-            log_x[todo] = np.minimum(np.maximum(log_now + step_x, -40.0), 6.5)
+            log_x[todo] = np.minimum(np.maximum(log_now + step_x, -40.0), _LOG_X_HIGH)
             rough = np.abs(step_x) + np.abs(step_z) > 3e-6
             count = np.count_nonzero(rough)
             if count == 0:
@@ -217,8 +233,8 @@ def _bracketed(log_m: Floats, log_d: Floats) -> tuple[Floats, Floats]:
 
 def _full_power(
     part: Slice, price: float, t: Floats, start: Floats
-) -> tuple[Point, Floats, Floats]:
-    """Best point at p_max, d ln b/d ln price, and y = ln v, searched from `start`.
+) -> tuple[Point, Floats, Floats, Floats]:
+    """Best point at p_max, d ln b/d ln price, y = ln v and d y/d ln price, searched from `start`.
 
     Where that is NaN, from the airtime `t` that is best without a limit of power.
 
@@ -228,36 +244,43 @@ def _full_power(
     unit = part.noise * part.nats / part.power
     log_pull = np.log(price * part.nats / (unit * unit))
     shortest = np.maximum(part.train_low, 1e-90)  # its cube is no zero
-    wide, change = np.ones_like(unit), np.empty_like(unit)
+    wide, drift = np.ones_like(unit), np.empty_like(unit)
     cold = np.isnan(start)
-    if cold.any():
+    if np.count_nonzero(cold):
         start[cold] = np.log(growth_inverse(np.log(np.maximum(t[cold] / unit[cold], 1.0 + 1e-9))))
 
     def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
         v = np.exp(y)
-        ratio, nearly = np.expm1(v) / v, -np.expm1(-v)
-        gain = np.where(v < 1e-3, v * v * (0.5 - v * (1.0 / 6.0 - v / 24.0)), v - nearly)
-        t = unit[index] * ratio
-        u = np.maximum(part.deadline[index] - t, shortest[index])
+        grown = np.expm1(v)
+        ratio, nearly = grown / v, grown / (grown + 1.0)
+        gain = v - nearly
+        small = v < 1e-3
+        if np.count_nonzero(small):
+            w = v[small]
+            gain[small] = w * w * (0.5 - w * (1.0 / 6.0 - w / 24.0))
+        t, least = unit[index] * ratio, shortest[index]
+        u = np.maximum(part.deadline[index] - t, least)
         push = part.train[index] / (u * u * u)
         pushed = push + part.power[index]
         rise = gain / nearly
-        steep = np.where(u > shortest[index], 3.0 * push / pushed * t / u, 0.0)
+        steep = np.where(u > least, 3.0 * push / pushed * t / u, 0.0)
         slope = rise * (2.0 + steep) + v / rise
-        change[index] = -(1.0 + rise) / slope
+        drift[index] = 1.0 / slope
         return np.log(pushed * gain * ratio * ratio) - log_pull[index], slope
 
-    y = increasing_root(late, -90.0 * wide, 6.5 * wide, start, 1e-11)
+    y = increasing_root(late, -90.0 * wide, _LOG_X_HIGH * wide, start, 1e-11)
     v = np.exp(y)
-    t = unit * np.expm1(v) / v
+    grown = np.expm1(v)
+    t, change = unit * grown / v, drift * -v * (1.0 + 1.0 / grown)
     earliest = np.maximum(part.deadline - part.train_high, 0.0)
     early = np.flatnonzero(t < earliest)
-    t[early], change[early] = earliest[early], 0.0
-    v[early] = growth_inverse(np.log(t[early] / unit[early]))
+    if early.size:
+        t[early], change[early] = earliest[early], 0.0
+        v[early] = growth_inverse(np.log(t[early] / unit[early]))
     # where training at full clock leaves less time, the least bandwidth is above any that answers
     b = np.where(t < part.upload_high, part.nats / (t * v), 0.0)
     u = clip(part.deadline - t, part.train_low, part.train_high)
-    return Point(t, u, b), change, y
+    return Point(t, u, b), change, y, drift
 
 
 def _full_power_time(part: Slice, b: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.kernels import EPS, growth_inverse, growth_slope, increasing_root
+from fl_opt.kernels import EPS, clip, growth_inverse, growth_slope, increasing_root
 from fl_opt.problems.device import Point, Slice
 from fl_opt.units import Floats
 
@@ -72,42 +72,50 @@ def least_bound(part: Slice, point: Point) -> Floats:
     return np.where(np.isinf(point.b), np.inf, np.maximum(low, 0.0))
 
 
-def _excess_push(part: Slice, t: Floats, u: Floats) -> tuple[Floats, Floats]:
-    """(r, d r/d ln(t/u)) of `least_by_energy`; r is inf where the energy does not reach."""
+def _excess_push(part: Slice, t: Floats, u: Floats) -> Floats:
+    """The r of `least_by_energy`; inf where the energy does not reach."""
     floor = part.noise * part.nats
     rest = part.energy - part.heat(u)
     v = growth_inverse(np.log(np.maximum(rest / floor, 1.0)))
-    rise = growth_slope(v)
-    gain = v * rise
+    gain = v * growth_slope(v)
     push = np.log(part.train * t) - 3.0 * np.log(u) - np.log(rest * gain)
     push = np.where(part.train > 0.0, push, -np.inf)
-    share = u / part.deadline
-    drain = part.train / (u * u) / rest * (1.0 - share)
-    # d ln gain / d ln rest, from gain = v/(1 - exp(-v)) - 1 and d v / d ln rest = 1/rise
-    bend = (rise + 1.0 / v) * (1.0 - np.exp(-v) * (gain + 1.0)) / (gain * rise)
-    slope = 3.0 - 2.0 * share + drain * (1.0 + bend)
-    return np.where(rest > floor, push, np.inf), slope
+    return np.where(rest > floor, push, np.inf)
 
 
 def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
-    """(t, u) of least bandwidth under the limits on energy and power."""
+    """(t, u) of least bandwidth under the limits on energy and power.
+
+    The root of r is found in y = ln v, of which all else is an explicit function: v tells what the
+    upload spends, and what is left for training tells u.
+    """
+    floor, half = part.noise * part.nats, 0.5 * part.train
+
+    def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
+        v = np.exp(y)
+        ratio = np.expm1(v) / v
+        spent = floor[index] * ratio
+        heat = np.maximum(part.energy[index] - spent, 0.0)
+        u = np.sqrt(half[index] / heat)
+        turn = u / np.maximum(part.deadline[index] - u, 0.0)
+        gain = v - (1.0 - 1.0 / ratio)
+        small = v < 1e-3
+        if np.count_nonzero(small):
+            gain[small] = v[small] * (0.5 + v[small] / 12.0)
+        drain = spent * gain / heat
+        slope = gain + (gain + 1.0) * (v - gain) / gain + drain * (1.5 + 0.5 * turn)
+        return np.log(0.5 * drain * turn), slope
+
+    with np.errstate(all="ignore"):
+        low = np.full_like(floor, -90.0)
+        # training that costs nothing is as short as can be
+        high = np.where(part.train > 0.0, 6.5, low)
+        v = np.exp(increasing_root(late, low, high, _energy_start(part), 1e-10))
+        u = np.sqrt(half / (part.energy - floor * np.expm1(v) / v))
+        shortest = np.sqrt(half / (part.energy - floor))
     slowest = np.minimum(part.train_high, part.deadline)
-    with np.errstate(all="ignore"):
-        shortest = np.sqrt(0.5 * part.train / (part.energy - part.noise * part.nats))
-    fastest = np.minimum(np.maximum(part.train_low, shortest), slowest)
-    low = part.logit(part.deadline - slowest, slowest)
-    high = part.logit(part.deadline - fastest, fastest)
-
-    def longer(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-        some = part[index]
-        return _excess_push(some, *some.split(z))
-
-    # the root if the upload took a third of the energy: t/u^3 = 2 E/(3 train); it has to take less
-    with np.errstate(all="ignore"):
-        start = np.log(2.0 / 3.0 * part.energy * part.deadline * part.deadline / part.train)
-        cool = part.logit(np.maximum(part.deadline - 1.2 * shortest, 0.0), 1.2 * shortest)
-    start = np.fmin(np.where(start > 0.0, start / 3.0, np.minimum(start, 700.0)), cool)
-    t, u = part.split(increasing_root(longer, low, high, start))
+    u = clip(u, np.maximum(part.train_low, shortest), slowest)
+    t = part.deadline - u
     over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
     if over.size:
         both = part[over]
@@ -132,7 +140,7 @@ def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
         cool = part.power * t > rest * (1.0 + 1e-9)
         most = np.where(cool, rest, np.maximum(rest, part.power * t))
         v = growth_inverse(np.maximum(np.log(most / floor), 0.0))
-        push, _ = _excess_push(part, t, u)
+        push = _excess_push(part, t, u)
         # t + u misses the deadline by a rounding: u is taken as it is, t may be off by that
         noise = 16.0 + 4.0 * (part.deadline / t + (part.energy + heat) / rest)
         noise *= EPS * (1.0 + 2.0 / v)
@@ -141,10 +149,28 @@ def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
         shorter = np.where(cool, np.maximum(slowest - u, 0.0) / t, 0.0)
         longer = (part.upload_high - t) / t
         # where the slope has changed its sign beyond doubt, the minimum lies in between
-        before, _ = _excess_push(part, t * (1.0 - _NEAR), u + t * _NEAR)
-        after, _ = _excess_push(part, t * (1.0 + _NEAR), u - t * _NEAR)
+        before = _excess_push(part, t * (1.0 - _NEAR), u + t * _NEAR)
+        after = _excess_push(part, t * (1.0 + _NEAR), u - t * _NEAR)
         shorter = np.where(before < -4.0 * noise, np.minimum(shorter, _NEAR), shorter)
         longer = np.where(after > 4.0 * noise, np.minimum(longer, _NEAR), longer)
         span = np.where(push > 0.0, shorter, longer)
         doubt = noise * (1.0 + span) + np.abs(np.expm1(push)) * span
         return part.nats / (t * v) * (1.0 - np.where(np.isnan(doubt), 1.0, doubt))
+
+
+def _energy_start(part: Slice) -> Floats:
+    """The ln v at which r of `least_by_energy` is nearly 0.
+
+    With v/(1 - exp(-v)) - 1 held, r = 0 is a cubic in the root of the share of the energy that
+    goes to training; a Newton step on it, the v that belongs to that share, and so forth.
+    """
+    most = level = np.log(part.energy / (part.noise * part.nats))
+    pace, root = part.deadline * np.sqrt(2.0 * part.energy / part.train), np.ones_like(most)
+    for _ in range(3):
+        v = level + np.log1p(level)
+        gain = -v / np.expm1(-v) - 1.0
+        steep = 2.0 * pace * root
+        cubic = root * root * (steep + gain - 2.0) - gain
+        root = root - cubic / (root * (3.0 * steep + 2.0 * gain - 4.0))
+        level = np.maximum(most + np.log1p(-root * root), 0.3 * most)
+    return np.log(growth_inverse(level))

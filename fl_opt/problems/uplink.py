@@ -28,12 +28,13 @@ class Response:
     """What the devices with a payload ask for at a price of bandwidth.
 
     `point` (n,), their total `demand` [Hz], its derivative `slope` to ln price [Hz], and what a
-    search at a near price can start from.
+    search at a near price can start from: that `price` and the roots there, see `device.respond`.
     """
 
     point: Point
     demand: float
     slope: float
+    price: float
     warm: Floats
 
 
@@ -173,7 +174,7 @@ class Uplink:
         price = float(share @ worth / share.sum()) ** 2
         if not 0.0 < price < math.inf:
             return 1.0
-        warm = np.full((4, index.size), np.nan)
+        warm = np.full((2, 4, index.size), np.nan)
         for _ in range(2 if size > index.size else 0):
             point, change = device.respond(part, price, floor, warm)
             demand, gain = float(point.b.sum()), float(change @ point.b)
@@ -187,18 +188,22 @@ class Uplink:
         Every device must be able to take part. `start` is used up: its arrays are filled anew.
         """
         part, floor = self.part, self.floor
-        warm = np.full((4, part.nats.size), np.nan) if start is None else start.warm
+        if start is None:
+            warm, ahead = np.full((2, 4, part.nats.size), np.nan), 0.0
+        else:
+            warm, ahead = start.warm, math.log(price / start.price)
         demand, slope = [], []
 
         def answer(index: slice) -> tuple[Floats, ...]:
-            point, change = device.respond(part[index], price, floor[index], warm[:, index])
+            some, low, start = part[index], floor[index], warm[..., index]
+            point, change = device.respond(some, price, low, start, ahead)
             demand.append(float(point.b.sum()))
             slope.append(float(change @ point.b))
             return point.t, point.u, point.b
 
         used = None if start is None else (start.point.t, start.point.u, start.point.b)
         point = Point(*self._map(answer, 3, used))
-        return Response(point, math.fsum(demand), math.fsum(slope), warm)
+        return Response(point, math.fsum(demand), math.fsum(slope), price, warm)
 
     def at(self, bandwidth_hz: ArrayLike) -> tuple[Point, Floats, Floats]:
         """Least energy of every device with a payload at given bandwidths (n,) [Hz].
