@@ -54,6 +54,11 @@ class Batches:
         one = slice(number, number + 1)
         return Batches(self.index[:, one], weight[:, one], self.targets)
 
+    def as_one_step(self) -> Batches:
+        """All samples of all steps as those of one step."""
+        weight = self.weight.expand(self.index.shape)
+        return Batches(self.index.flatten(1)[:, None], weight.flatten(1)[:, None], self.targets)
+
     def working(self, number: int) -> Tensor:
         """(n, 1) whether a device takes this step [bool]."""
         return (self.weight.expand(self.index.shape)[:, number] > 0).any(1, keepdim=True)
@@ -119,3 +124,20 @@ def steps_taken(batches: Batches) -> Tensor:
     """(n,) number of steps that a device takes, at least 1 so that it can divide."""
     taken = batches.weight.expand(batches.index.shape).sum(2) > 0
     return taken.sum(1).clamp(min=1)
+
+
+def error(logits: Tensor, labels: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Derivative of each sample's loss by its logits (n, B, classes), and the losses (n, B).
+
+    `targets` are those of the batches of these n devices.
+    """
+    log_p = torch.log_softmax(logits, 2)
+    if targets is None:
+        label = labels.unsqueeze(2)
+        loss = -log_p.gather(2, label).squeeze(2)
+        return log_p.exp_().scatter_add_(
+            2, label, log_p.new_full((), -1.0).expand(label.shape)
+        ), loss
+    wanted = targets[torch.arange(len(labels)).unsqueeze(1), labels]
+    loss = -(log_p * wanted).sum(2)
+    return log_p.exp_().mul_(wanted.sum(2, keepdim=True)).sub_(wanted), loss

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fl_opt.validation.model import Batches, normal, steps_taken
+from fl_opt.validation.model import Batches, error, normal, steps_taken
 
 GROUP_BYTES = 1 << 21
 """Parameters of the devices that take their steps together: they then stay in the cache."""
@@ -111,7 +111,7 @@ class Perceptron:
             rows = batches.index[:, step]
             torch.index_select(x, 0, rows.reshape(-1), out=images)
             inputs = _forward(layers, images.view(devices, size, -1))
-            delta, each = _error(inputs.pop(), y[rows], batches)
+            delta, each = error(inputs.pop(), y[rows], batches.targets)
             share = batches.weight[:, step]
             loss += (each * share).sum(1)
             delta *= (rate * share).unsqueeze(2)
@@ -128,7 +128,7 @@ class Perceptron:
         layers = self._apart(starts)
         rows, share = batches.index.flatten(1), batches.weight.flatten(1)
         inputs = _forward(layers, x[rows])
-        delta, each = _error(inputs.pop(), y[rows], batches)
+        delta, each = error(inputs.pop(), y[rows], batches.targets)
         delta *= share.unsqueeze(2)
         found = [
             (torch.bmm(value.transpose(1, 2), ahead), ahead.sum(1, keepdim=True))
@@ -158,20 +158,6 @@ def _forward(layers: Sequence[Layer], images: Tensor) -> list[Tensor]:
         if depth < len(layers):
             values[-1].relu_()
     return values
-
-
-def _error(logits: Tensor, labels: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Derivative of each sample's loss by its logits (n, B, classes), and the losses (n, B)."""
-    log_p = torch.log_softmax(logits, 2)
-    if batches.targets is None:
-        label = labels.unsqueeze(2)
-        loss = -log_p.gather(2, label).squeeze(2)
-        return log_p.exp_().scatter_add_(
-            2, label, log_p.new_full((), -1.0).expand(label.shape)
-        ), loss
-    wanted = batches.targets[torch.arange(len(labels)).unsqueeze(1), labels]
-    loss = -(log_p * wanted).sum(2)
-    return log_p.exp_().mul_(wanted.sum(2, keepdim=True)).sub_(wanted), loss
 
 
 def _backward(
