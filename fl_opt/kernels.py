@@ -55,10 +55,10 @@ def growth(v: Floats) -> Floats:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         result = np.log(np.expm1(v) / v)
     large = v > 700.0
-    if large.any():
+    if np.count_nonzero(large):
         result[large] = v[large] - np.log(v[large])
     small = v < _GROWTH_SMALL
-    if small.any():
+    if np.count_nonzero(small):
         w = v[small]
         result[small] = 0.5 * w + w * w * _horner(_GROWTH_SERIES, w * w)
     return result
@@ -71,21 +71,29 @@ def growth_slope(v: Floats) -> Floats:
     return np.where(small, 0.5 + v / 12.0 - v**3 / 720.0, -1.0 / np.expm1(-safe) - 1.0 / safe)
 
 
+def growth_start(level: Floats) -> Floats:
+    """The v of `growth_inverse` to 4 %."""
+    rough: Floats = level + np.log1p(level)
+    return rough
+
+
 def growth_inverse(level: Floats) -> Floats:
     """The v >= 0 with ``growth(v) == level``, level >= 0; inf for inf.
 
-    Two Halley steps from level + ln(1 + level), which is good to 4 %: 0.04^9 is below rounding.
+    Two Halley steps from `growth_start`, which is good to 4 %: 0.04^9 is below rounding.
     """
     with np.errstate(all="ignore"):
-        v = level + np.log1p(level)
+        v = growth_start(level)
         for _ in range(2):
-            grown = np.expm1(v)
-            slope = 1.0 + 1.0 / grown - 1.0 / v
-            curve = 1.0 / (v * v) - (1.0 + 1.0 / grown) / grown
-            step = (np.log(grown / v) - level) / slope
+            grown, inverse = np.expm1(v), 1.0 / v
+            tail = 1.0 / grown
+            rise = 1.0 + tail
+            slope = rise - inverse
+            curve = inverse * inverse - rise * tail
+            step = (np.log(grown * inverse) - level) / slope
             v -= step / (1.0 - 0.5 * step * curve / slope)
     small = level < 0.5 * _GROWTH_SMALL
-    if small.any():
+    if np.count_nonzero(small):
         target = level[small]
         w = np.where(target < 1e-3, 2.0 * target, v[small])
         for _ in range(2):
@@ -93,7 +101,7 @@ def growth_inverse(level: Floats) -> Floats:
             w -= (value - target) / (0.5 + w / 12.0)
         v[small] = w
     large = level > 600.0
-    if large.any():
+    if np.count_nonzero(large):
         w = v[large] = level[large] + np.log1p(level[large])
         for _ in range(8):
             w = level[large] + np.log(w)
@@ -110,11 +118,11 @@ def marginal(v: Floats, grown: Floats | None = None) -> Floats:
         grown = np.expm1(v) if grown is None else grown
         result = v * grown - (grown - v)
     small = v < _MARGINAL_SMALL
-    if small.any():
+    if np.count_nonzero(small):
         w = v[small]
         result[small] = w * w * _horner(_MARGINAL_SERIES, w)
     large = v > 700.0
-    if large.any():
+    if np.count_nonzero(large):
         result[large] = np.inf
     return result
 
@@ -134,17 +142,16 @@ def marginal_start(level: Floats) -> Floats:
 def marginal_inverse(level: Floats, start: Floats | None = None) -> Floats:
     """The v >= 0 with ``marginal(v) == level``, level >= 0; equals 1 + W0((level - 1)/e).
 
-    Newton on ln marginal against ln v, from `start` where that is no NaN.
+    Newton on ln marginal against ln v, from `start` or from `marginal_start`.
     """
-    v = marginal_start(level)
-    if start is not None:
-        v = np.where(np.isnan(start), v, start)
+    v = marginal_start(level) if start is None else start.copy()
     with np.errstate(all="ignore"):
         for _ in range(12):
-            value = marginal(v)
-            step = np.log(level / value) * value / (v * v * np.exp(v))
+            grown = np.expm1(v)
+            value = marginal(v, grown)
+            step = np.log(level / value) * value / (v * v * (grown + 1.0))
             v *= np.minimum(np.maximum(1.0 + step, 0.2), 5.0)
-            if not (np.abs(step) > 1e-8).any():  # the next one would be its square
+            if not np.count_nonzero(np.abs(step) > 1e-8):  # the next one would be its square
                 break
     return np.where((level > 0.0) & (level < np.inf), v, level)
 
@@ -183,15 +190,15 @@ def increasing_root(
             np.copyto(left, at, where=below)
             np.copyto(right, at, where=above)
             new = at + step
-            if not ((left <= new) & (new <= right)).all():
+            scale = 1.0 + np.abs(new)
+            moving = (np.abs(step) > last * scale) & (size > 64.0 * EPS) | (size > last)
+            if np.count_nonzero((left <= new) & (new <= right)) < new.size:
                 middle = 0.5 * (left + right)
                 new = np.where(np.isnan(new), middle, new)
                 new = np.where(new < left, np.where(known_left, middle, left), new)
                 new = np.where(new > right, np.where(known_right, middle, right), new)
+                moving &= right - left > tolerance * (1.0 + np.abs(new))
             x[active] = new
-            scale = 1.0 + np.abs(new)
-            moving = (np.abs(new - at) > last * scale) | (size > last)
-            moving &= (size > 64.0 * EPS) & (right - left > tolerance * scale)
             count = np.count_nonzero(moving)
             if count == 0:
                 break

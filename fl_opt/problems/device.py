@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from fl_opt.kernels import (
     clip,
     growth_inverse,
+    growth_start,
     increasing_root,
     marginal,
     marginal_inverse,
@@ -132,7 +133,8 @@ def respond(
     boxed = np.flatnonzero((u == part.train_low) | (u == part.train_high))
     if boxed.size:
         level = price / (part.noise[boxed] * t[boxed])
-        x[boxed] = v = marginal_inverse(level, np.exp(roots[2, boxed]))
+        start = np.where(np.isnan(roots[2, boxed]), roots[1, boxed], roots[2, boxed])
+        x[boxed] = v = marginal_inverse(level, np.exp(start))
         with np.errstate(all="ignore"):
             roots[2, boxed] = np.log(v)
             drift[2, boxed] = steep = level / (v * v * np.exp(v))
@@ -141,9 +143,9 @@ def respond(
         b = part.nats / (t * x)
         over = np.flatnonzero(b * part.noise * np.expm1(x) > part.power)
     if over.size:
-        start = roots[3, over]
+        some, start = part[over], roots[3, over]
         point, slope[over], roots[3, over], drift[3, over] = _full_power(
-            part[over], price, t[over], start
+            some, price, t[over], start
         )
         t[over], u[over], b[over] = point.t, point.u, point.b
     below = np.flatnonzero(~(b > floor.b))
@@ -162,18 +164,17 @@ def _free(part: Slice, price: float, roots: Floats, drift: Floats) -> Floats:
     """
     z, log_x, drift_z, drift_x = roots[0], roots[1], drift[0], drift[1]
     with np.errstate(all="ignore"):
-        log_t = np.log(part.deadline)
-        log_m = np.log(price / part.noise) - log_t
-        log_d = np.log(price * part.nats / part.train) + log_t
+        log_m = np.log(price / (part.noise * part.deadline))
+        log_d = np.log(price * part.nats * part.deadline / part.train)
     cold = np.isnan(z)
-    if cold.any():
+    if np.count_nonzero(cold):
         # x ~ sqrt(2 M/t) where it is small, and of order one elsewhere
         level = log_d[cold] - np.minimum(0.5 * (log_m[cold] + LN2), 0.5)
         z[cold] = first = np.where(level > 0.0, level / 3.0, level / 2.0)
         with np.errstate(over="ignore"):
             height = np.exp(np.minimum(log_m[cold] + np.log1p(np.exp(-first)), 690.0))
         log_x[cold] = np.log(marginal_start(height))
-    slope: Floats = np.zeros_like(z)
+    slope = np.zeros(z.size)
     todo: slice | NDArray[np.int_] = slice(None)
     if np.count_nonzero(part.train) < part.train.size:
         idle = part.train == 0.0
@@ -247,7 +248,7 @@ def _full_power(
     wide, drift = np.ones_like(unit), np.empty_like(unit)
     cold = np.isnan(start)
     if np.count_nonzero(cold):
-        start[cold] = np.log(growth_inverse(np.log(np.maximum(t[cold] / unit[cold], 1.0 + 1e-9))))
+        start[cold] = np.log(growth_start(np.log(np.maximum(t[cold] / unit[cold], 1.0 + 1e-9))))
 
     def late(y: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
         v = np.exp(y)

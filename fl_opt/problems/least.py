@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_opt.kernels import EPS, clip, growth_inverse, growth_slope, increasing_root
+from fl_opt.kernels import EPS, clip, growth_inverse, growth_slope, growth_start, increasing_root
 from fl_opt.problems.device import Point, Slice
 from fl_opt.units import Floats
 
@@ -118,19 +118,24 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
     t = part.deadline - u
     over = np.flatnonzero(part.energy - part.heat(u) > part.power * t)
     if over.size:
-        both = part[over]
-
-        def hotter(z: Floats, index: NDArray[np.int_]) -> tuple[Floats, Floats]:
-            some = both[index]
-            t, u = some.split(z)
-            spent = some.heat(u) + some.power * t
-            share = u / some.deadline
-            slope = (some.train / (u * u) * (1.0 - share) + some.power * t * share) / spent
-            return np.log(spent / some.energy), slope
-
-        start, top = both.logit(t[over], u[over]), both.logit(both.upload_high, both.train_low)
-        t[over], u[over] = both.split(increasing_root(hotter, start, top, start))
+        t[over], u[over] = _split_by_both(part[over], u[over])
     return t, u
+
+
+def _split_by_both(part: Slice, u: Floats) -> tuple[Floats, Floats]:
+    """(t, u) at which full power spends what training leaves, from a `u` where it spends less.
+
+    What is spent in all is concave and rising in the energy of training: Newton never overshoots.
+    """
+    half, heat = 0.5 * part.train, part.heat(u)
+    for _ in range(100):
+        left = part.energy - part.power * (part.deadline - u) - heat
+        step = left / (1.0 + 0.5 * part.power * u / heat)
+        heat = heat + step
+        u = np.maximum(np.sqrt(half / heat), part.train_low)
+        if not np.count_nonzero(step > 4.0 * EPS * heat):
+            break
+    return part.deadline - u, u
 
 
 def _bound_by_energy(part: Slice, t: Floats, u: Floats) -> Floats:
@@ -167,7 +172,7 @@ def _energy_start(part: Slice) -> Floats:
     most = level = np.log(part.energy / (part.noise * part.nats))
     pace, root = part.deadline * np.sqrt(2.0 * part.energy / part.train), np.ones_like(most)
     for _ in range(3):
-        v = level + np.log1p(level)
+        v = growth_start(level)
         gain = -v / np.expm1(-v) - 1.0
         steep = 2.0 * pace * root
         cubic = root * root * (steep + gain - 2.0) - gain
