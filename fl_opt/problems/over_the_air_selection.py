@@ -16,17 +16,19 @@ intersection of nonconvex sets: with M > 1 hard by itself. With the matrix m m' 
 beam it is convex but for the rank: tr M - ||M||_2 = 0, a difference of convex functions, as is
 the number of devices left out, |x|_1 minus the sum of the k largest shortages.
 
-search      Replaces the concave parts by tangents, solves the convex program, and repeats, with
-            k = 0, 1, ... devices left out for free, until all others are heard. Each matrix offers
-            its top eigenvector and a beam drawn with M as covariance; whom a beam
-            hears well enough is in, nobody else.
+branch      Leaves out devices and takes them in, one by one, where the convex program without the
+            rank misses most of them. A set whose matrix hears all is tried: concave parts are
+            replaced by tangents, the program is solved, and that is repeated from the top
+            eigenvector of the matrix and from a beam drawn with it as covariance.
 enumerate   Up to 10 devices: sets by falling size. A set is out only if multipliers l >= 0 on it
             prove its relaxation infeasible, sum l > lambda_max(sum l g g'), and then so is every
             set that holds their support. It is in only if a beam is exhibited. A set that is
             neither leaves the bound where it is.
 
-Proof: for any multipliers 0 <= l <= 1, |S| <= K - sum_k l_k + lambda_max(sum_k l_k g_k g_k'),
-rounded down. It trusts no solver.
+Proof: where the devices of I must be in and those of F may be, for any multipliers 0 <= l <= w with
+w_k = 1 on F, any on I, and 0 else, |S| <= |I| + |F| - sum_k l_k + lambda_max(sum_k l_k g_k g_k'),
+rounded down. It trusts no solver. A set that is decided and for which no beam is found leaves its
+bound open: matrices are not beams.
 
 Source: Yang, Jiang, Shi, Ding, IEEE TWC 2020, arXiv 1812.11750. The bounds are derived here.
 """
@@ -46,15 +48,18 @@ from numpy.typing import ArrayLike, NDArray
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.checks import number, vector
-from fl_opt.errors import InvalidInput
+from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.network import Network
-from fl_opt.problems._beams import Relaxed, drawn, heard, top
+from fl_opt.problems._beams import Matrices, drawn, heard, top
 from fl_opt.problems.antennas import Antennas, Complex
 from fl_opt.problems.superposition import Superposition
+from fl_opt.structure import Relaxed
 from fl_opt.units import Floats
 
 if TYPE_CHECKING:
     import pandas
+
+Mask = NDArray[np.bool_]
 
 _ENUMERABLE = 10
 _STARTS = 4
@@ -146,8 +151,8 @@ class OverTheAirSelection:
         return np.flatnonzero(np.sum(np.abs(self.channel) ** 2, axis=1) >= 1.0)
 
     @cached_property
-    def _relaxed(self) -> Relaxed:
-        return Relaxed(self.channel[self._able])
+    def _relaxed(self) -> Matrices:
+        return Matrices(self.channel[self._able])
 
     def cost(self, decision: Beamforming) -> float:
         """Minus the number of devices that take part."""
@@ -175,51 +180,47 @@ class OverTheAirSelection:
         power = np.where(on, np.minimum(eta / np.where(on, gain, 1.0), self._power), 0.0)
         return Beamforming(on, unit, power, eta)
 
-    # structure: Searched
+    # structure: Branched
 
-    def floor(self) -> float:
-        """Minus the bound on the number of devices, rounded down to a whole number."""
-        if not self._able.size:
-            return 0.0
-        everyone = np.ones(self._able.size)
-        multiplier = self._relaxed.solve(everyone)[2]
-        short = max(self._relaxed.shortage(multiplier, everyone), 0.0)
-        return float(math.ceil(short - _CLEAR) - self._able.size)
+    def options(self) -> Mask:
+        """(K, 2) left out, and in where some beam hears the device."""
+        inside = np.zeros(self.size, dtype=bool)
+        inside[self._able] = True
+        return np.vstack([np.ones(self.size, dtype=bool), inside]).T
 
-    def search(self) -> Iterator[Beamforming]:
-        """Leave out ever more devices for free until one beam hears the others; then add any."""
-        size = self._able.size
-        if not size:
-            yield self.through(np.ones(self.antennas.antennas, dtype=complex))
-            return
-        rng = np.random.default_rng(0)
-        short, matrix, _ = self._relaxed.solve(np.ones(size))
-        best = self.through(top(matrix))
-        yield best
-        for left_out in range(size):
-            weight = np.ones(size)
-            weight[np.argsort(-short, kind="stable")[:left_out]] = 0.0
-            for beam in (top(matrix), drawn(matrix, rng)):
-                best = max(best, self.through(beam), key=_count)
-                for shortage, following in self._relaxed.climb(weight, beam):
-                    short = shortage
-                    best = max(best, self.through(following), key=_count)
-                    yield best
-            if _count(best) >= size - left_out:
-                break
-        yield from self._extended(best, short)
+    def relax(self, allowed: Mask, enough: float, start: Relaxed | None = None) -> Relaxed:
+        """The bound of the convex program, whole; the choice is who its matrix hears."""
+        may, must = allowed[:, 1], ~allowed[:, 0]
+        able = self._able
+        choice = must.astype(int)
+        if not may.any():
+            return Relaxed(0.0, choice, -1, np.zeros(0))
+        open_ = may & ~must
+        # more than all others together
+        weight = np.where(must, np.count_nonzero(open_) + 1.0, 1.0) * may
+        short, matrix, multiplier = self._relaxed.solve(weight[able])
+        least = max(self._relaxed.shortage(multiplier, weight[able]), 0.0)
+        out = math.ceil(least - _CLEAR)
+        if out > np.count_nonzero(open_):
+            return Relaxed(math.inf, choice, -1, np.zeros(0))
+        bound = float(out - np.count_nonzero(may))
+        missing = np.zeros(self.size)
+        missing[able] = np.where(short > 1e-6, short, 0.0)
+        level = heard(self.channel, top(matrix))
+        choice = np.where(may & (must | (missing == 0.0)), 1, 0)
+        if not open_.any():
+            return Relaxed(bound, choice, -1, np.zeros(0))
+        doubtful = missing if (missing[open_] > 0.0).any() else -level
+        doubt = int(np.flatnonzero(open_)[np.argmax(doubtful[open_])])
+        return Relaxed(bound, choice, doubt, np.zeros(0))
 
-    def _extended(self, best: Beamforming, short: Floats) -> Iterator[Beamforming]:
-        """Whoever can be added to a set, those of least shortage first."""
-        for k in np.argsort(short, kind="stable"):
-            inside = best.selected[self._able]
-            if inside[k]:
-                continue
-            weight = inside.astype(float)
-            weight[k] = 1.0
-            for _, beam in self._relaxed.climb(weight, best.beam):
-                best = max(best, self.through(beam), key=_count)
-            yield best
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedDevices:
+        """A beam for a set."""
+        return FixedDevices(self, choice.astype(float)[self._able])
+
+    def refusal(self) -> Infeasible:
+        """Never asked for: nobody need take part."""
+        return Infeasible("no set is possible", constraint="error")
 
     # structure: Enumerable
 
@@ -234,7 +235,7 @@ class OverTheAirSelection:
                 "devices that could take part",
                 size,
                 f"at most {_ENUMERABLE} to try all their sets",
-                'solve with solver="search"',
+                'solve with solver="branch"',
             )
         refuted: list[frozenset[int]] = []
         for count in range(size, 0, -1):
@@ -243,15 +244,15 @@ class OverTheAirSelection:
                     continue
                 weight = np.zeros(size)
                 weight[list(members)] = 1.0
-                _, matrix, multiplier = self._relaxed.solve(weight)
+                multiplier = self._relaxed.solve(weight)[2]
                 core = self._refutation(multiplier, weight)
                 if core:
                     refuted.append(core)
                     continue
-                decision = self._exhibit(weight, matrix)
-                yield decision, -float(count)
-                if _count(decision) >= count:
-                    return
+                for decision in self.beams(weight, _STARTS):
+                    yield decision, -float(count)
+                    if _count(decision) >= count:
+                        return
         yield self.through(np.ones(self.antennas.antennas, dtype=complex)), 0.0
 
     def _refutation(self, multiplier: Floats, weight: Floats) -> frozenset[int]:
@@ -267,17 +268,44 @@ class OverTheAirSelection:
             kept = fewer
         return frozenset(np.flatnonzero(kept).tolist())
 
-    def _exhibit(self, weight: Floats, matrix: Complex) -> Beamforming:
-        """The decision of most devices that climbs for one set come by."""
+    def beams(self, weight: Floats, starts: int) -> Iterator[Beamforming]:
+        """Decisions by climbs for a set: from the best matrix, and from some beams drawn by it."""
+        if not weight.any():
+            yield self.through(np.ones(self.antennas.antennas, dtype=complex))
+            return
         rng = np.random.default_rng(0)
-        best = self.through(top(matrix))
-        for start in (top(matrix), *(drawn(matrix, rng) for _ in range(_STARTS))):
-            best = max(best, self.through(start), key=_count)
+        matrix = self._relaxed.solve(weight)[1]
+        for start in (top(matrix), *(drawn(matrix, rng) for _ in range(starts))):
+            yield self.through(start)
             for _, beam in self._relaxed.climb(weight, start):
-                best = max(best, self.through(beam), key=_count)
-                if _count(best) >= weight.sum():
-                    return best
-        return best
+                yield self.through(beam)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedDevices:
+    """`OverTheAirSelection` for the devices of weight 1 of those that some beam hears.
+
+    Structure: Searched. Convex but for the rank of the beam.
+    """
+
+    whole: OverTheAirSelection
+    weight: Floats
+
+    def cost(self, decision: Beamforming) -> float:
+        """Minus the number of devices that take part."""
+        return self.whole.cost(decision)
+
+    def excess(self, decision: Beamforming) -> dict[str, Excess]:
+        """As of the whole."""
+        return self.whole.excess(decision)
+
+    def floor(self) -> float:
+        """Nothing but the whole set is looked for."""
+        return -float(self.weight.sum())
+
+    def search(self) -> Iterator[Beamforming]:
+        """Beams that hear ever more of the set."""
+        return self.whole.beams(self.weight, 1)
 
 
 def _count(decision: Beamforming) -> int:
