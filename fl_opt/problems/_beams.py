@@ -59,9 +59,9 @@ class Matrices:
         import cvxpy
 
         antennas = self.channel.shape[1]
-        pull = np.zeros((antennas, antennas)) if pull is None else pull
+        pulled = np.zeros((antennas, antennas), dtype=complex) if pull is None else pull
         for scale in _SCALES:
-            self._weight.value, self._pull.value = weight * scale, pull * scale
+            self._weight.value, self._pull.value = weight * scale, pulled * scale
             with warnings.catch_warnings():
                 # judged by what the beam does and by the mended bound
                 warnings.simplefilter("ignore", UserWarning)
