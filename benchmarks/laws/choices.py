@@ -149,10 +149,14 @@ def _levels(size: int, rng: np.random.Generator) -> CompressionLevels:
 
 
 def _horizon(size: int, rng: np.random.Generator) -> LongTermEnergy:
-    """Four rounds of fading; batteries pay for one to four of them by themselves."""
+    """Four rounds of fading; batteries pay for one to four of them, half have little power."""
     deadline = 10.0 ** rng.uniform(-0.3, 0.7, size)
     drawn = _pressed(cell(rng, size), deadline, rng)
-    network = drawn.replace(energy_j=math.inf, upload_bit=np.maximum(drawn.upload_bit, 1e4))
+    network = drawn.replace(
+        energy_j=math.inf,
+        upload_bit=np.maximum(drawn.upload_bit, 1e4),
+        power_max_w=np.where(rng.random(size) < 0.5, 0.01, 1.0) * drawn.power_max_w,
+    )
     uplink = Uplink(network, deadline)
     able = np.isfinite(uplink.least_hz)
     needed = float(uplink.least_hz[able].sum()) or 1.0
