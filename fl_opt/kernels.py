@@ -146,7 +146,7 @@ def marginal_inverse(level: Floats, start: Floats | None = None) -> Floats:
     """
     v = marginal_start(level) if start is None else start.copy()
     with np.errstate(all="ignore"):
-        for _ in range(12):
+        for _ in range(40):
             grown = np.expm1(v)
             value = marginal(v, grown)
             step = np.log(level / value) * value / (v * v * (grown + 1.0))

@@ -118,8 +118,19 @@ def test_a_higher_price_asks_for_less(seed: int, factor: float) -> None:
     one, two = problem.respond(price), problem.respond(price * factor)
     assert np.all(two.point.b <= one.point.b * (1.0 + 1e-8))
     assert two.slope <= 0.0
-    warm = problem.respond(price * factor, one)
-    np.testing.assert_allclose(warm.point.b, two.point.b, rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.floats(-6.0, 6.0))
+def test_where_a_search_starts_does_not_show(seed: int, power: float) -> None:
+    problem = feasible(seed, 5)
+    price = problem.price_guess()
+    far = price * 10.0**power
+    cold = problem.respond(far)
+    warm = problem.respond(far, problem.respond(price))
+    np.testing.assert_allclose(warm.point.b, cold.point.b, rtol=1e-6)
+    back = problem.respond(price, warm)
+    np.testing.assert_allclose(back.point.b, problem.respond(price).point.b, rtol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)

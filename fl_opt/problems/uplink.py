@@ -188,10 +188,11 @@ class Uplink:
         Every device must be able to take part. `start` is used up: its arrays are filled anew.
         """
         part, floor = self.part, self.floor
-        if start is None:
+        # no price is near to 0
+        if start is None or min(price, start.price) == 0.0:
             warm, ahead = np.full((2, 4, part.nats.size), np.nan), 0.0
         else:
-            warm, ahead = start.warm, math.log(price / start.price)
+            warm, ahead = start.warm, math.log(price) - math.log(start.price)
         demand, slope = [], []
 
         def answer(index: slice) -> tuple[Floats, ...]:
