@@ -126,6 +126,16 @@ def test_least_bandwidths_match_the_reference(seed: int) -> None:
     assert np.all(items.weight_low <= items.weight)
 
 
+@pytest.mark.parametrize("deadline_s", [1e5, 1e7, 1e8])
+def test_training_may_take_so_long_that_its_energy_is_lost_in_rounding(deadline_s: float) -> None:
+    rng = np.random.default_rng(5)
+    slow = network(rng, 20).replace(cpu_min_hz=1e-3, energy_j=10.0 ** rng.uniform(-2.0, 1.0, 20))
+    found = Uplink(slow, deadline_s).least_hz
+    assert np.isfinite(found).any()
+    assert found == pytest.approx(least_bandwidth_hz(slow, deadline_s), rel=1e-6)
+
+
+
 def test_what_is_packed_meets_every_limit_and_needs_all_its_band() -> None:
     cell = network(np.random.default_rng(7), 300)
     problem = MaxParticipation(cell, 1.0)

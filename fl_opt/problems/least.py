@@ -98,10 +98,7 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
         heat = np.maximum(part.energy[index] - spent, 0.0)
         u = np.sqrt(half[index] / heat)
         turn = u / np.maximum(part.deadline[index] - u, 0.0)
-        gain = v - (1.0 - 1.0 / ratio)
-        small = v < 1e-3
-        if np.count_nonzero(small):
-            gain[small] = v[small] * (0.5 + v[small] / 12.0)
+        gain = _gain(v, ratio)
         drain = spent * gain / heat
         slope = gain + (gain + 1.0) * (v - gain) / gain + drain * (1.5 + 0.5 * turn)
         return np.log(0.5 * drain * turn), slope
@@ -111,7 +108,11 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
         # training that costs nothing is as short as can be
         high = np.where(part.train > 0.0, 6.5, low)
         v = np.exp(increasing_root(late, low, high, _energy_start(part), 1e-10))
-        u = np.sqrt(half / (part.energy - floor * np.expm1(v) / v))
+        ratio = np.expm1(v) / v
+        # r = 0 as a cubic, u^3 = c (T - u): what is left of the energy may be lost in rounding
+        share = part.train / (floor * ratio * _gain(v, ratio) * part.deadline**2)
+        u = np.sinh(np.arcsinh(np.sqrt(6.75 / share)) / 3.0) * np.sqrt(share / 0.75)
+        u = np.where(part.train > 0.0, u * part.deadline, 0.0)
         shortest = np.sqrt(half / (part.energy - floor))
     slowest = np.minimum(part.train_high, part.deadline)
     u = clip(u, np.maximum(part.train_low, shortest), slowest)
@@ -120,6 +121,15 @@ def _split_by_energy(part: Slice) -> tuple[Floats, Floats]:
     if over.size:
         t[over], u[over] = _split_by_both(part[over], u[over])
     return t, u
+
+
+def _gain(v: Floats, ratio: Floats) -> Floats:
+    """v/(1 - exp(-v)) - 1, given (exp(v) - 1)/v."""
+    gain = v - (1.0 - 1.0 / ratio)
+    small = v < 1e-3
+    if np.count_nonzero(small):
+        gain[small] = v[small] * (0.5 + v[small] / 12.0)
+    return gain
 
 
 def _split_by_both(part: Slice, u: Floats) -> tuple[Floats, Floats]:
