@@ -68,7 +68,7 @@ def dense(problem: ResidenceScheduling, network: Network, deadline: Any, mean: A
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_program_of_intervals_and_the_search_never_contradict(seed: int) -> None:
+def test_a_program_of_intervals_and_the_tree_never_contradict(seed: int) -> None:
     problem = instance(seed, 2 + seed % 5)
     ours = fl_opt.solve(problem).certificate
     theirs = fl_opt.solve(problem, solver="mip").certificate
@@ -78,7 +78,8 @@ def test_a_program_of_intervals_and_the_search_never_contradict(seed: int) -> No
     assert theirs.bound <= ours.cost + 1e-9 * size
     assert ours.bound <= theirs.cost + 1e-9 * size
     # the width of its intervals is all that parts it from the optimum
-    assert ours.cost <= theirs.bound + 0.12 * size
+    assert ours.cost <= theirs.bound + 0.06 * size
+    assert theirs.cost >= ours.cost - 1e-4 * size
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -118,44 +119,59 @@ def test_finish_times_are_those_of_the_rate(seed: int) -> None:
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 8), st.floats(-3.0, 3.0))
-def test_no_price_gives_a_false_bound(seed: int, size: int, log_price: float) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 8))
+def test_no_branch_is_bounded_too_high(seed: int, size: int) -> None:
     problem = instance(seed, size)
     answer = fl_opt.solve(problem)
-    assert answer.solver == "search"
-    assert answer.certificate.proof == "dual"
+    assert answer.solver == "branch"
     assert answer.certificate.feasible
     assert answer.certificate.bound <= answer.certificate.cost
     rng = np.random.default_rng(seed)
-    mean = np.asarray(problem.mean_residence_s)
-    fair = float(np.max(utility_of(problem))) * size / problem.network.band_hz
-    upper = problem.upper(fair * 10.0**log_price) if problem.floor() < 0.0 else 0.0
-    bound = min(-answer.certificate.bound, upper)
+    mean, able = np.asarray(problem.mean_residence_s), problem._able
     for _ in range(20):
         # any round that keeps the limits: random finish times, as many devices as fit
         finish = np.asarray(problem.deadline_s) * rng.uniform(0.05, 1.0, size)
         least = Uplink(problem.network, finish).least_hz
         order = rng.permutation(size)
-        taken = order[np.cumsum(least[order]) <= problem.network.band_hz]
-        worth = float(np.sum((utility_of(problem) * np.exp(-finish / mean))[taken]))
-        assert worth <= bound
+        taken = np.zeros(size, dtype=bool)
+        taken[order[np.cumsum(least[order]) <= problem.network.band_hz]] = True
+        cost = -float(np.sum((utility_of(problem) * np.exp(-finish / mean))[taken]))
+        assert cost >= answer.certificate.bound
+        if not able.size:
+            continue
+        # every branch that holds it, by the piece of its finish or the lack of one
+        steps = problem._table[0][1:-1]
+        piece = problem._piece[(steps < finish[able]).sum(axis=0)]
+        own = np.where(taken[able], piece, 0)
+        allowed = problem.options() & (rng.random(problem.options().shape) < 0.5)
+        allowed[np.arange(able.size), own] = True
+        assert problem.relax(allowed, math.inf).bound <= cost
+        relaxed = problem.relax(problem.options(), math.inf)
+        assert relaxed.rise is not None
+        assert relaxed.bound + relaxed.rise[np.arange(able.size), own].max() <= cost
 
 
 def utility_of(problem: ResidenceScheduling) -> Any:
     return problem.network.samples if problem.utility is None else np.asarray(problem.utility)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_gap_is_below_a_utility_and_small_for_many(seed: int) -> None:
-    problem = instance(seed, 60)
+@pytest.mark.parametrize("size", [2, 5, 12, 60])
+def test_the_grid_is_all_that_keeps_the_gap_open(size: int) -> None:
+    for seed in range(3):
+        found = fl_opt.solve(instance(seed, size, grid=256)).certificate
+        finer = fl_opt.solve(instance(seed, size, grid=1024)).certificate
+        assert found.gap <= 1e-3
+        assert finer.gap <= 1e-4
+        assert finer.bound <= found.cost
+        assert found.bound <= finer.cost
+
+
+def test_many_devices_are_left_to_the_price() -> None:
+    problem = instance(0, 300)
     certificate = fl_opt.solve(problem).certificate
+    assert certificate.proof == "dual"
     assert certificate.cost - certificate.bound <= float(utility_of(problem).max())
-    assert certificate.gap <= 0.02
-
-
-def test_a_finer_grid_tightens_the_bound() -> None:
-    bounds = [fl_opt.solve(instance(3, 10, grid=grid)).certificate.bound for grid in (8, 32)]
-    assert bounds == sorted(bounds)
+    assert certificate.gap <= 2e-3
 
 
 # shape and closed forms

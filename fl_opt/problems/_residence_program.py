@@ -1,8 +1,8 @@
 """`ResidenceScheduling` as a 0/1 program over intervals of finish times, for reference.
 
 A finish in [left, right] is worth at most that at `left`, and takes at least the bandwidth at
-`right`: with both, the program's optimum is at least that of the problem. Its choice, finished at
-`right`, is a decision. Between the two lies the width of the intervals.
+`right`: with both, the program's optimum is at least that of the problem. Its choice, finished
+somewhere between, is a decision. Between the two lies the width of the intervals.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from fl_opt.units import Floats
 if TYPE_CHECKING:
     from fl_opt.allocation import Allocation
 
-INTERVALS = 64
+INTERVALS = 128
 
 
 def interval_program(
     network: Network,
     deadline_s: Floats,
     value: Callable[[Floats], Floats],
-    decided: Callable[[NDArray[np.bool_], Floats], Allocation],
+    decided: Callable[[NDArray[np.bool_], Floats, Floats], Allocation],
 ) -> Program[Allocation]:
-    """The program; `value` (K,) of finish times, `decided` the round of a set and its finishes."""
+    """The program; `value` (K,) of finish times, `decided` the round of a set and its intervals."""
     import pyomo.environ as pyo
     from pyomo.core.expr import LinearExpression
 
@@ -64,9 +64,8 @@ def interval_program(
 
     def decision() -> Allocation:
         taken = np.array([each.value > 0.5 for each in takes]).reshape(able.shape)
-        finish = np.where(taken, ends[1:], 0.0).max(axis=0)
         selected = np.asarray(taken.any(axis=0))
-        finish = np.where(selected, finish, deadline_s)
-        return decided(selected, finish)
+        left, right = (np.where(taken, end, 0.0).max(axis=0) for end in (ends[:-1], ends[1:]))
+        return decided(selected, left, np.where(selected, right, deadline_s))
 
     return Program(model, decision, unit)

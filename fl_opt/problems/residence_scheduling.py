@@ -23,10 +23,12 @@ still bound it: at a price mu of the band
 
 and the inner maximum is enclosed on a grid of finish times: between two of them v lies below its
 chord and b above the lines through neighbouring points, so that the error is of second order. The
-least bound exceeds the optimum by no more than about one utility (Shapley-Folkman). Decisions are
-those of the price, with what is left of the band given away greedily.
+least bound exceeds the optimum by no more than about one utility (Shapley-Folkman), because at the
+best price about one device hesitates between two finish times, or between one and none. Branching
+on it, with finish times in pieces, leaves only what the grid does. Decisions are those of the
+price, with what is left of the band given away greedily.
 
-Proof: "dual". The objective is ours.
+The objective is ours.
 """
 
 from __future__ import annotations
@@ -42,18 +44,26 @@ from numpy.typing import ArrayLike, NDArray
 from fl_opt.allocation import Allocation
 from fl_opt.certificate import Excess
 from fl_opt.checks import number, vector, whole
-from fl_opt.kernels import EPS
+from fl_opt.errors import Infeasible
 from fl_opt.network import Network
 from fl_opt.problems._limits import device_excess, fdma_use, require_limited
 from fl_opt.problems._residence_program import interval_program
 from fl_opt.problems._residence_rows import Rows, Table
+from fl_opt.problems._residence_tree import Pieces
 from fl_opt.problems.max_participation import MaxParticipation
 from fl_opt.problems.uplink import Uplink, total
-from fl_opt.structure import Program
+from fl_opt.structure import Program, Relaxed
 from fl_opt.units import Floats
+
+Mask = NDArray[np.bool_]
 
 _TOGETHER = 16_384
 """Finish times of so many devices are looked at in one go."""
+_ENTRIES = 32_768
+"""About so many finish times are looked at in all."""
+_PIECES = 16
+_MANY = 128
+"""From so many devices on, prices leave so little that branches are not worth their time."""
 _SLACK = 1e-12
 """Relative allowance for what rounding does to the lines between grid points."""
 
@@ -89,7 +99,8 @@ class ResidenceScheduling:
         What an update is worth, a scalar or (K,); `network.samples` where None. Devices of no or
         negative utility stay out.
     grid
-        Finish times at which each device is looked at, >= 4; more for a tighter bound.
+        Finish times at which each device is looked at, >= 4; more for a smaller gap. None: 256 to
+        4096, the fewer the more devices.
 
     The cost is minus the utility to be expected. Nothing is infeasible: nobody may take part.
     Raises ``InvalidInput`` for values out of range, or a device without any limit on power and
@@ -100,10 +111,11 @@ class ResidenceScheduling:
     deadline_s: ArrayLike
     mean_residence_s: ArrayLike
     utility: ArrayLike | None = None
-    grid: int = 256
+    grid: int | None = None
 
     def __post_init__(self) -> None:
-        whole("grid", self.grid, 4)
+        if self.grid is not None:
+            whole("grid", self.grid, 4)
         # wrong numbers are refused at once
         _ = self._deadline, self._mean, self._utility
         require_limited(self.network)
@@ -143,6 +155,12 @@ class ResidenceScheduling:
         return device_excess(self.network, decision, self.deadline_s)
 
     # what devices can do
+
+    @property
+    def _grid(self) -> int:
+        if self.grid is not None:
+            return self.grid
+        return min(max(_ENTRIES // max(self._able.size, 1), 256), 4096)
 
     @cached_property
     def _able(self) -> NDArray[np.int_]:
@@ -184,14 +202,14 @@ class ResidenceScheduling:
             spread = np.log((last - trained) / (first - trained))
         # dense where the upload is short; nearly even where it never is
         spread = np.clip(np.where(np.isnan(spread), 1.0, spread), 1e-6, 12.0)
-        part = np.expm1(np.linspace(0.0, 1.0, self.grid)[:, None] * spread) / np.expm1(spread)
+        part = np.expm1(np.linspace(0.0, 1.0, self._grid)[:, None] * spread) / np.expm1(spread)
         # a hair later: what surely suffices for the first must not exceed the band
         first = np.minimum(first * (1.0 + 1e-11), last)
         finish = np.minimum(first + (last - first) * part, last)
         finish[-1] = last
         high, low = np.empty_like(finish), np.empty_like(finish)
         step = max(_TOGETHER // able.size, 1)
-        for rows in (slice(k, k + step) for k in range(0, self.grid, step)):
+        for rows in (slice(k, k + step) for k in range(0, self._grid, step)):
             many = finish[rows]
             found = self._least(np.tile(able, len(many)), many.ravel())
             high[rows], low[rows] = (each.reshape(many.shape) for each in found)
@@ -200,8 +218,8 @@ class ResidenceScheduling:
     # the bound
 
     @cached_property
-    def _corners(self) -> tuple[Floats, Floats]:
-        """Utilities and bandwidths (m, n) of points that dominate whatever a device can do.
+    def _pieces(self) -> Pieces:
+        """Points that dominate whatever a device can do in each piece of its time.
 
         For every price one of them has at least the utility less price x bandwidth of any finish.
         """
@@ -224,51 +242,55 @@ class ResidenceScheduling:
             needed = np.fmax(np.where(np.isfinite(falling), needed, back), low[1:])
             chord = np.where(width > 0.0, (meet - left) / width, 0.0)
         top = value[:-1] + chord * np.diff(value, axis=0)
-        utility = np.vstack([self._value(self._first[0]), value, top]) * (1.0 + _SLACK)
-        return utility, np.vstack([low[0], low, needed]) * (1.0 - _SLACK)
+        # before the first, the left and the right end of each step, and what lies between
+        utility = np.vstack([self._value(self._first[0]), value[:-1], value[1:], top])
+        band = np.vstack([low[0], low[:-1], low[1:], needed])
+        option = np.concatenate([[1], np.tile(self._piece, 3)])
+        return Pieces.of(
+            utility * (1.0 + _SLACK), band * (1.0 - _SLACK), self.network.band_hz, option
+        )
 
-    def upper(self, price: float) -> float:
-        """An upper bound of the utility at any `price` >= 0 of the band [1/Hz]."""
-        utility, needed = self._corners
-        best = np.maximum(np.max(utility - price * needed, axis=0), 0.0)
-        paid = price * self.network.band_hz
-        size = total(best) + paid
-        return size + EPS * (32.0 + self._able.size) * (size + float(np.max(utility, initial=0.0)))
+    @property
+    def _piece(self) -> NDArray[np.int_]:
+        """(grid - 1,) the piece, from 1, that each step of finish times belongs to."""
+        steps = np.arange(self._grid - 1)
+        return 1 + steps * min(_PIECES, self._grid - 1) // (self._grid - 1)
 
-    @cached_property
-    def _price(self) -> float:
-        """A price of the band that nearly minimises the bound, which is convex in it [1/Hz]."""
-        utility, needed = self._corners
-        band = self.network.band_hz
-        if band == 0.0:
-            return 0.0
-        most = float(np.max(utility)) * self._able.size
-        low, high = math.log(most / band) - 80.0, math.log(most / band) + 5.0
-        for _ in range(90):
-            middle = 0.5 * (low + high)
-            reduced = utility - math.exp(middle) * needed
-            pick = np.argmax(reduced, axis=0)[None]
-            gain = np.take_along_axis(reduced, pick, axis=0)[0]
-            asked = total(np.where(gain > 0.0, np.take_along_axis(needed, pick, axis=0)[0], 0.0))
-            low, high = (middle, high) if asked > band else (low, middle)
-        return math.exp(high)
+    # structure: Branched
 
-    # structure: Searched
-
-    def floor(self) -> float:
-        """Minus the least upper bound of the utility."""
+    def options(self) -> Mask:
+        """(n, p + 1) staying out, and the pieces of their time in which devices may finish."""
         if not self._able.size:
-            return 0.0
-        return -min(self.upper(0.0), self.upper(self._price))
+            return np.ones((1, 1), dtype=bool)
+        return self._pieces.options()
 
-    def search(self) -> Iterator[Allocation]:
-        """Sets near the one that the best price takes, the band shared by a price of their own."""
-        yield Allocation.none(self.network.size, float(np.max(self._deadline)))
-        if self._able.size:
-            _, value, high, _ = self._table
-            table = Table(value, high, self.network.band_hz)
-            for row in table.choices(self._price):
-                yield self._round(table, row)
+    def relax(self, allowed: Mask, enough: float, start: Relaxed | None = None) -> Relaxed:
+        """The best price of the band, as worth of the whole; see `_residence_tree`."""
+        if not self._able.size:
+            return Relaxed(0.0, np.zeros(1, dtype=int), -1, np.zeros(1))
+        # what the steps of the grid leave, no branch can close
+        small = math.inf if self._able.size > _MANY else self._grid**-2.0
+        return self._pieces.relax(allowed, enough, start, small)
+
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedPieces:
+        """A round near a choice of pieces."""
+        return FixedPieces(self, choice, near)
+
+    def refusal(self) -> Infeasible:
+        """Never asked for: nobody need take part."""
+        return Infeasible("no round is possible", constraint="band")
+
+    def near(self, choice: NDArray[np.int_], price: float) -> Allocation:
+        """The round of a choice at a price of the whole band, what is left given where it pays."""
+        if not self._able.size:
+            return Allocation.none(self.network.size, float(np.max(self._deadline)))
+        _, value, high, _ = self._table
+        step = np.append(self._piece, self._piece[-1])
+        piece = (step[:, None] == choice) | (np.append(0, self._piece)[:, None] == choice)
+        table = Table(value, high, self.network.band_hz)
+        within = Table(value, np.where(piece, high, np.inf), self.network.band_hz)
+        row = within.shared(np.flatnonzero(choice > 0), price / (self.network.band_hz or 1.0))
+        return self._round(table, table.filled(row))
 
     # structure: Mixed
 
@@ -280,13 +302,22 @@ class ResidenceScheduling:
 
         return interval_program(self.network, self._deadline, value, self._decided)
 
-    def _decided(self, selected: NDArray[np.bool_], finish_s: Floats) -> Allocation:
-        """The round of a set and its finish times, of which the program is sure to a billionth."""
-        uplink, kept = Uplink(self.network, finish_s), selected.copy()
-        worth = self._utility * np.exp(-finish_s / self._mean)
-        while total(np.where(kept, uplink.least_hz, 0.0)) > self.network.band_hz:
+    def _decided(self, selected: NDArray[np.bool_], left_s: Floats, right_s: Floats) -> Allocation:
+        """The round of a set; all finish as far before the ends of their intervals as they can.
+
+        The program is sure to a billionth that they can at the ends.
+        """
+        latest, kept = Uplink(self.network, right_s), selected.copy()
+        worth = self._utility * np.exp(-right_s / self._mean)
+        while total(np.where(kept, latest.least_hz, 0.0)) > self.network.band_hz:
             kept[np.argmin(np.where(kept, worth, np.inf))] = False
-        return uplink.allocation(uplink.floor, kept)
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            part = 0.5 * (low + high)
+            sooner = Uplink(self.network, right_s - part * np.where(kept, right_s - left_s, 0.0))
+            fits = total(np.where(kept, sooner.least_hz, 0.0)) <= self.network.band_hz
+            low, high, latest = (part, high, sooner) if fits else (low, part, latest)
+        return latest.allocation(latest.floor, kept)
 
     def _round(self, table: Table, row: Rows) -> Allocation:
         """The round of a choice; the band that it leaves makes one device quicker."""
@@ -303,3 +334,28 @@ class ResidenceScheduling:
                 times[device] = np.minimum(quick, times[device])
         uplink = Uplink(self.network, times)
         return uplink.allocation(uplink.floor, selected)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPieces:
+    """`ResidenceScheduling` near a choice of pieces (n,) of finish times. Structure: Searched."""
+
+    whole: ResidenceScheduling
+    choice: NDArray[np.int_]
+    relaxed: Relaxed
+
+    def cost(self, decision: Allocation) -> float:
+        """Minus the utility to be expected."""
+        return self.whole.cost(decision)
+
+    def excess(self, decision: Allocation) -> dict[str, Excess]:
+        """As of the whole."""
+        return self.whole.excess(decision)
+
+    def floor(self) -> float:
+        """What was proven of the choice."""
+        return self.relaxed.bound
+
+    def search(self) -> Iterator[Allocation]:
+        """One round: devices share the band at a price, and what is left goes where it pays."""
+        yield self.whole.near(self.choice, float(self.relaxed.prices[0]))
