@@ -200,12 +200,18 @@ LAWS = {
     "CompressionLevels": Law(
         _levels, (2, 50), (1_000, 10_000, 100_000), (30, 300, 3_000), without=BAND
     ),
-    "ResidenceScheduling": Law(_residence, (2, 20), (10, 100, 1_000), (4, 8, 16)),
+    "ResidenceScheduling": Law(
+        _residence,
+        (2, 20),
+        (10, 100, 1_000),
+        (4, 8, 16),
+        open="what a grid of finish times leaves",
+    ),
     "BandSelection": Law(
         _bands,
         (5, 12),
         (10, 100, 1_000),
-        (5, 10, 20, 40),
+        (5, 10, 20, 40, 80),
         without={f"band_{name}": _wider(name) for name in ("sub6", "mmwave")},
     ),
     "LongTermEnergy": Law(

@@ -37,6 +37,8 @@ class Law:
         meets a limit exactly, the constraint binds if the optimum without it is better.
     idle
         Constraints that the law does not let bind, with the reason.
+    open
+        What may keep the gap open, where the solver does not promise to close it.
     scale
         Size of the cost that gaps are relative to, where the cost itself may be zero: 1 for a
         factor of contraction.
@@ -49,6 +51,7 @@ class Law:
     what: str = "devices"
     without: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     idle: Mapping[str, str] = field(default_factory=dict)
+    open: str = ""
     scale: float = 0.0
 
 

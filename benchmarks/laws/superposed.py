@@ -94,6 +94,7 @@ LAWS = {
         (10, 20, 40),
         (4, 6, 8, 10),
         without={"error": limitless(error_max=1e6)},
+        open="a set may have a matrix, and no beam be known",
     ),
     "TruncatedInversion": Law(_inversion, (1, 10_000), (10, 1_000, 100_000), (10, 10_000)),
     "PrivatePower": Law(_private, (1, 50), (1_000, 10_000, 100_000), (10, 100, 1_000, 10_000)),
