@@ -197,6 +197,7 @@ def increasing_root(
                 new = np.where(np.isnan(new), middle, new)
                 new = np.where(new < left, np.where(known_left, middle, left), new)
                 new = np.where(new > right, np.where(known_right, middle, right), new)
+                moving |= (np.abs(new - at) > last * scale) & (size > 64.0 * EPS)
                 moving &= right - left > tolerance * (1.0 + np.abs(new))
             x[active] = new
             count = np.count_nonzero(moving)

@@ -180,6 +180,33 @@ def test_two_alike_take_a_band_each_where_each_holds_one() -> None:
     assert np.all(frame["bandwidth_hz"] > 0.0)
 
 
+def test_who_may_fit_by_the_bound_and_does_not_leaves_the_gap_open() -> None:
+    # energy for the training and next to nothing more: no bandwidth is refuted, none suffices
+    cycles = np.array([1838824576.13958, 2e8, 2e8])
+    deadline = 1.6926259483268007
+    just = 1e-28 * cycles[0] ** 3 / deadline**2 * (1.0 + 1e-9)
+    low, _ = pair(
+        3, gain=[1e-7, 1e-10, 1e-10], cpu_min_hz=1e3, cycles=cycles, samples=[500, 400, 300],
+        upload_bit=[2706, 3e5, 3e5], energy_j=[just, np.inf, np.inf], band_hz=2e5,
+    )  # fmt: skip
+    found = fl_opt.solve(BandSelection(low, low, deadline)).certificate
+    assert found.cost == -700.0
+    assert found.bound == pytest.approx(-1200.0)
+
+
+def test_a_band_between_what_suffices_and_what_is_refuted() -> None:
+    low, _ = pair(1, cycles=0.0, upload_bit=1e6)
+    floor = float(low.noise_w_hz[0]) * 1e6 * np.log(2.0) / 0.2
+    low = low.replace(gain=floor * np.exp(1e-3))
+    uplink = Uplink(low, 1.0)
+    least, proven = float(uplink.least_hz[0]), float(uplink.least_low_hz[0])
+    assert proven < least
+    low = low.replace(band_hz=0.5 * (least + proven))
+    found = fl_opt.solve(BandSelection(low, low, 1.0)).certificate
+    assert found.feasible
+    assert found.bound <= -500.0 <= found.cost
+
+
 def test_blockage_and_chain_energy_drive_devices_to_the_other_band() -> None:
     low, high = pair(4, band_hz=1e7, energy_j=0.5)
     clear = fl_opt.solve(BandSelection(low, high, 1.0, blockage_mmwave=0.3)).allocation

@@ -29,7 +29,7 @@ _SCALES = (1.0, 0.125)
 _ROUNDS = 5
 
 
-class Matrices:
+class MatrixProgram:
     """The program, compiled once for normalised channels g (K, M), |g| of order one."""
 
     def __init__(self, channel: Complex) -> None:
@@ -70,8 +70,12 @@ class Matrices:
                 except cvxpy.error.SolverError as error:
                     reason = str(error).splitlines()[0]
                     continue
-            multiplier = np.asarray(self._rows.dual_value) / (self._strength * scale)
-            return np.asarray(self._short.value), np.asarray(self._matrix.value), multiplier
+            found = self._short.value, self._matrix.value, self._rows.dual_value
+            if any(each is None or not np.isfinite(each).all() for each in found):
+                reason = self._program.status
+                continue
+            short, matrix, dual = (np.asarray(each) for each in found)
+            return short, matrix, dual / (self._strength * scale)
         raise SolverFailure("Clarabel", reason, "scale gains")
 
     def shortage(self, multiplier: Floats, weight: Floats) -> float:

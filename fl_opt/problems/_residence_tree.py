@@ -26,7 +26,7 @@ _DEAREST = 1e30
 
 
 class At(NamedTuple):
-    """The best at a price: the bound less its rounding, its slope, points (n,) and gains (n,)."""
+    """The best at a price: the bound but for its rounding, its slope, points (n,), gains (n,)."""
 
     price: float
     upper: float
@@ -53,7 +53,7 @@ class Pieces:
         """Points (m, n) in Hz, in any order."""
         order = np.argsort(option, kind="stable")
         value, needed, option = value[order], needed[order], option[order]
-        reach = needed <= band_hz * (1.0 + 32.0 * EPS)
+        reach = needed < np.inf
         share = np.where(reach, needed / (band_hz or 1.0), 0.0)
         first = np.flatnonzero(np.diff(option, prepend=0))
         return cls(np.where(reach, value, -np.inf), share, first, option)
@@ -68,7 +68,7 @@ class Pieces:
     ) -> Relaxed:
         """The least bound where some options are allowed, and who is between two of them.
 
-        Nobody is where the bound is within a relative `small` of `enough`, be it infinite.
+        Nobody is where the bound is within a relative `small` of `enough`.
         """
         value = np.where(allowed[:, self.option].T, self.value, -np.inf)
         must = ~allowed[:, 0]
@@ -86,17 +86,17 @@ class Pieces:
             slope = 1.0 - total(np.where(joins, asked, 0.0))
             return At(price, price + total(gain), slope, np.where(joins, point, -1), gain)
 
-        scale = total(np.maximum(self.value.max(axis=0), 0.0)) or 1.0
-        low, high = _clearing(at, scale, None if start is None else float(start.prices[0]))
+        worth = total(np.maximum(self.value.max(axis=0), 0.0))
+        low, high = _clearing(at, worth or 1.0, None if start is None else float(start.prices[0]))
         best = min(low, high, key=lambda each: each.upper)
         size = best.price + total(np.abs(best.gain))
-        bound = -(best.upper + EPS * (32.0 + must.size) * (size + scale))
+        bound = -(best.upper + EPS * (32.0 + must.size) * (size + worth))
         choice, other = (self._chosen(each.point) for each in (high, low))
         moved = np.abs(self._asked(low.point) - self._asked(high.point))
         moved = np.where(choice != other, moved, 0.0)
         doubt = int(np.argmax(moved))
         close = math.isfinite(enough) and bound >= enough - small * abs(enough)
-        if close or math.isinf(small) or not moved[doubt] > 0.0:
+        if close or not moved[doubt] > 0.0:
             doubt = -1
         reduced = np.maximum.reduceat(value - best.price * self.needed, self.first, axis=0)
         rise = best.gain[:, None] - np.vstack([np.zeros(must.size), reduced]).T
@@ -121,7 +121,7 @@ def _clearing(at: Callable[[float], At], scale: float, guess: float | None) -> t
     while high.slope < 0.0 and high.price < _DEAREST * scale:
         low, high, step = high, at(high.price * step), step * step
     if high.slope < 0.0:
-        return high, high
+        return low, high
     for turn in range(_TURNS):
         meet = (low.upper - high.upper + high.slope * high.price - low.slope * low.price) / (
             high.slope - low.slope
@@ -138,4 +138,4 @@ def _clearing(at: Callable[[float], At], scale: float, guess: float | None) -> t
 
 def _between(low: float, high: float) -> float:
     """Halfway in the logarithm, where there is one."""
-    return math.sqrt(low * high) if low > 0.0 else 1e-3 * high
+    return math.sqrt(low) * math.sqrt(high) if low > 0.0 else 1e-3 * high

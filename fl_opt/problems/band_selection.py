@@ -55,6 +55,8 @@ from fl_opt.units import Floats
 Mask = NDArray[np.bool_]
 
 _ENUMERABLE = 10
+_MANY, _CLOSE_OF_MANY = 1000, 1e-5
+"""Of more undecided devices than this, branches end at a gap of that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +229,10 @@ class BandSelection:
         rise = np.zeros(allowed.shape)
         rise[open_] = found.rise
         choice = self._fitting(allowed, options, found.prices)
-        return Relaxed(found.bound, choice, int(open_[found.doubt]), found.prices, rise)
+        many = open_.size > _MANY and math.isfinite(enough)
+        close = many and found.bound >= enough - _CLOSE_OF_MANY * abs(enough)
+        doubt = -1 if close else int(open_[found.doubt])
+        return Relaxed(found.bound, choice, doubt, found.prices, rise)
 
     def _fitting(self, allowed: Mask, wanted: NDArray[np.int_], price: Floats) -> NDArray[np.int_]:
         """An allowed choice that fits both bands, near one that prices want, which may not."""

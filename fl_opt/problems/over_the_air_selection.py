@@ -50,7 +50,7 @@ from fl_opt.certificate import Excess
 from fl_opt.checks import number, vector
 from fl_opt.errors import Infeasible, InvalidInput
 from fl_opt.network import Network
-from fl_opt.problems._beams import Matrices, drawn, heard, top
+from fl_opt.problems._beams import MatrixProgram, drawn, heard, top
 from fl_opt.problems.antennas import Antennas, Complex
 from fl_opt.problems.superposition import Superposition
 from fl_opt.structure import Relaxed
@@ -151,8 +151,8 @@ class OverTheAirSelection:
         return np.flatnonzero(np.sum(np.abs(self.channel) ** 2, axis=1) >= 1.0)
 
     @cached_property
-    def _relaxed(self) -> Matrices:
-        return Matrices(self.channel[self._able])
+    def _relaxed(self) -> MatrixProgram:
+        return MatrixProgram(self.channel[self._able])
 
     def cost(self, decision: Beamforming) -> float:
         """Minus the number of devices that take part."""
@@ -300,12 +300,15 @@ class FixedDevices:
         return self.whole.excess(decision)
 
     def floor(self) -> float:
-        """Nothing but the whole set is looked for."""
-        return -float(self.weight.sum())
+        """Minus the number of devices that some beam hears: a beam may hear others than the set."""
+        return -float(self.weight.size)
 
     def search(self) -> Iterator[Beamforming]:
-        """Beams that hear ever more of the set."""
-        return self.whole.beams(self.weight, 1)
+        """Beams that hear ever more of the set, until all of it are heard."""
+        for decision in self.whole.beams(self.weight, 1):
+            yield decision
+            if _count(decision) >= self.weight.sum():
+                return
 
 
 def _count(decision: Beamforming) -> int:

@@ -62,8 +62,10 @@ _TOGETHER = 16_384
 _ENTRIES = 32_768
 """About so many finish times are looked at in all."""
 _PIECES = 16
-_MANY = 128
-"""From so many devices on, prices leave so little that branches are not worth their time."""
+_CLOSE = 1e-5
+"""Branches end at a gap of this; on a fine grid at about what its steps leave."""
+_MANY, _CLOSE_OF_MANY = 128, 1e-3
+"""Of more devices than this, whose prices take long and leave little, at a gap of that."""
 _SLACK = 1e-12
 """Relative allowance for what rounding does to the lines between grid points."""
 
@@ -268,8 +270,7 @@ class ResidenceScheduling:
         """The best price of the band, as worth of the whole; see `_residence_tree`."""
         if not self._able.size:
             return Relaxed(0.0, np.zeros(1, dtype=int), -1, np.zeros(1))
-        # what the steps of the grid leave, no branch can close
-        small = math.inf if self._able.size > _MANY else self._grid**-2.0
+        small = _CLOSE_OF_MANY if self._able.size > _MANY else min(_CLOSE, self._grid**-2.0)
         return self._pieces.relax(allowed, enough, start, small)
 
     def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedPieces:
@@ -353,8 +354,8 @@ class FixedPieces:
         return self.whole.excess(decision)
 
     def floor(self) -> float:
-        """What was proven of the choice."""
-        return self.relaxed.bound
+        """Nothing is proven: what is near a choice need not be of it."""
+        return -math.inf
 
     def search(self) -> Iterator[Allocation]:
         """One round: devices share the band at a price, and what is left goes where it pays."""

@@ -72,7 +72,7 @@ class Branch:
             tree.expand()
             opened += 1
         if tree.best is None:
-            if not tree.open:
+            if not tree.open and tree.closed == math.inf:
                 raise problem.refusal()
             raise SolverFailure("branch", f"no feasible choice in {opened} nodes", "allow more")
         proof: Proof = "dual + tree" if tree.branched else "dual"
@@ -166,7 +166,11 @@ class _Tree:
             near = self.problem.relax(only, self.enough, relaxed)
         if near.bound >= self.enough:
             return
-        found = _solved(self.problem.fixed(relaxed.choice, near))
+        try:
+            found = _solved(self.problem.fixed(relaxed.choice, near))
+        except SolverFailure:
+            # what no bound refutes may still be out of reach, by a rounding
+            return
         certificate = verify(self.problem, found.allocation)
         if certificate.feasible and certificate.cost < self.cost:
             first = self.best is None
