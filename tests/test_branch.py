@@ -151,6 +151,21 @@ def test_nothing_feasible_is_said_by_the_problem() -> None:
         Branch()(heavy)
 
 
+class Vague(Toy):
+    """Its bounds know nothing of `most`."""
+
+    def relax(
+        self, allowed: NDArray[np.bool_], enough: float, start: Relaxed | None = None
+    ) -> Relaxed:
+        return Toy(self.price, self.surcharge).relax(allowed, enough, start)
+
+
+def test_what_is_not_refuted_is_not_called_infeasible() -> None:
+    heavy = Vague(np.array([[np.inf, 1.0], [np.inf, 1.0]]), np.zeros((2, 2)), most=1)
+    with pytest.raises(SolverFailure, match="no feasible choice"):
+        Branch()(heavy)
+
+
 def test_a_time_limit_leaves_a_true_bound() -> None:
     rng = np.random.default_rng(0)
     problem = Toy(rng.uniform(0.5, 1.0, (5, 4)), np.full((5, 5), 0.5))

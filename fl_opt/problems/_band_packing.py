@@ -25,12 +25,12 @@ _EXCHANGED = 64
 class Packing:
     """`worth` and `share` (2, K) of devices in each band, both bands of width 1.
 
-    `first` (K,) are devices that should be in.
+    `must` (K,) are devices that should be in, first of all.
     """
 
     worth: Floats
     share: Floats
-    first: NDArray[np.bool_]
+    must: NDArray[np.bool_]
 
     def near(self, wanted: Bands, price: Floats) -> Bands:
         """A choice within both bands, near one that prices (2,) want."""
@@ -46,7 +46,7 @@ class Packing:
         for rank in (best, by_size):
             order = np.argsort(-rank, kind="stable")
             order = order[best[order] > -np.inf]
-            turn = np.where(self.first, 0, np.where(wanted >= 0, 1, 2))
+            turn = np.where(self.must, 0, np.where(wanted >= 0, 1, 2))
             order = order[np.argsort(turn[order], kind="stable")]
             found.append(self._exchanged(self._packed(order, wanted, reduced), best))
         return max(found, key=self.gained)

@@ -1,4 +1,4 @@
-"""Who takes part and how fast, from a table: the search behind `ResidenceScheduling`.
+"""Who takes part and how fast, from a table: the decisions of `ResidenceScheduling`.
 
 Row r of a table (grid, n) is what a device does at its r-th finish time, the quickest first. A
 choice is a row per device, -1 for none.

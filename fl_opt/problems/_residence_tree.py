@@ -37,10 +37,9 @@ class At(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Points (m, n) of n devices, piece after piece, within a band of width 1.
+    """Points of n devices, piece after piece: `value` and `needed` (m, n), the band being 1.
 
-    `value` is -inf where a point is out of reach; `first` (p,) says where the points of a piece
-    begin, `option` (m,) which it is, from 1.
+    `first` (p,) says where the points of a piece begin, `option` (m,) which it is, from 1.
     """
 
     value: Floats
@@ -52,16 +51,12 @@ class Pieces:
     def of(cls, value: Floats, needed: Floats, band_hz: float, option: NDArray[np.int_]) -> Pieces:
         """Points (m, n) in Hz, in any order."""
         order = np.argsort(option, kind="stable")
-        value, needed, option = value[order], needed[order], option[order]
-        reach = needed < np.inf
-        share = np.where(reach, needed / (band_hz or 1.0), 0.0)
-        first = np.flatnonzero(np.diff(option, prepend=0))
-        return cls(np.where(reach, value, -np.inf), share, first, option)
+        first = np.flatnonzero(np.diff(option[order], prepend=0))
+        return cls(value[order], needed[order] / (band_hz or 1.0), first, option[order])
 
     def options(self) -> NDArray[np.bool_]:
-        """(n, p + 1) which options devices have."""
-        reach = np.maximum.reduceat(self.value, self.first, axis=0) > -np.inf
-        return np.vstack([np.ones(reach.shape[1], dtype=bool), reach]).T
+        """(n, p + 1) all of them: every device finishes in any piece, were it alone."""
+        return np.ones((self.value.shape[1], self.first.size + 1), dtype=bool)
 
     def relax(
         self, allowed: NDArray[np.bool_], enough: float, start: Relaxed | None, small: float
@@ -86,7 +81,7 @@ class Pieces:
             slope = 1.0 - total(np.where(joins, asked, 0.0))
             return At(price, price + total(gain), slope, np.where(joins, point, -1), gain)
 
-        worth = total(np.maximum(self.value.max(axis=0), 0.0))
+        worth = total(self.value.max(axis=0))
         low, high = _clearing(at, worth or 1.0, None if start is None else float(start.prices[0]))
         best = min(low, high, key=lambda each: each.upper)
         size = best.price + total(np.abs(best.gain))

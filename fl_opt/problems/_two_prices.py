@@ -14,7 +14,7 @@ _FLAT = 2e-11
 _DEAREST = 1e15
 """Price, in parts of the scale, beyond which nobody looks: the limits fit to the last digit."""
 _FAINT = 1e-13
-"""Least price of the band, as part of the scale: at zero, everybody would want all of it."""
+"""Least first price, as part of the scale: at zero, who shares a band would want all of it."""
 
 
 def climb(

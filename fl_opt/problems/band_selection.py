@@ -241,9 +241,9 @@ class BandSelection:
         possible = allowed[np.arange(band.size), band + 1]
         return np.where(possible, band + 1, wanted)
 
-    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedBands:
-        """The round of a choice."""
-        return FixedBands(self, choice - 1, near.bound)
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> Iterator[BandChoice]:
+        """The one round of a choice."""
+        yield self.join(choice - 1)
 
     def refusal(self) -> Infeasible:
         """Never asked for: nobody need take part."""
@@ -277,28 +277,3 @@ class BandSelection:
             fits = all(total(high[i][on[i]]) <= 1.0 for i in range(2))
             chosen = band if fits else np.full_like(band, -1)
             yield self.join(chosen), -gained * (1.0 + 32.0 * EPS)
-
-
-@dataclass(frozen=True, eq=False)
-class FixedBands:
-    """`BandSelection` with a band per device (K,), -1 for none. Structure: Searched."""
-
-    whole: BandSelection
-    band: Bands
-    least: float
-
-    def cost(self, decision: BandChoice) -> float:
-        """Minus the utility to be expected."""
-        return self.whole.cost(decision)
-
-    def excess(self, decision: BandChoice) -> dict[str, Excess]:
-        """As of the whole."""
-        return self.whole.excess(decision)
-
-    def floor(self) -> float:
-        """What was proven where the choice was made."""
-        return self.least
-
-    def search(self) -> Iterator[BandChoice]:
-        """The one round there is."""
-        yield self.whole.join(self.band)

@@ -214,9 +214,9 @@ class OverTheAirSelection:
         doubt = int(np.flatnonzero(open_)[np.argmax(doubtful[open_])])
         return Relaxed(bound, choice, doubt, np.zeros(0))
 
-    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedDevices:
-        """A beam for a set."""
-        return FixedDevices(self, choice.astype(float)[self._able])
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> Iterator[Beamforming]:
+        """Beams that hear ever more of a set, until all of it are heard."""
+        yield from self._beams(choice.astype(float)[self._able], 1)
 
     def refusal(self) -> Infeasible:
         """Never asked for: nobody need take part."""
@@ -249,7 +249,7 @@ class OverTheAirSelection:
                 if core:
                     refuted.append(core)
                     continue
-                for decision in self.beams(weight, _STARTS):
+                for decision in self._beams(weight, _STARTS):
                     yield decision, -float(count)
                     if _count(decision) >= count:
                         return
@@ -268,47 +268,23 @@ class OverTheAirSelection:
             kept = fewer
         return frozenset(np.flatnonzero(kept).tolist())
 
-    def beams(self, weight: Floats, starts: int) -> Iterator[Beamforming]:
-        """Decisions by climbs for a set: from the best matrix, and from some beams drawn by it."""
+    def _beams(self, weight: Floats, starts: int) -> Iterator[Beamforming]:
+        """Decisions by climbs for the devices of weight 1, until one is as large as their set.
+
+        From the best matrix, and from as many beams drawn by it as there are `starts`.
+        """
         if not weight.any():
             yield self.through(np.ones(self.antennas.antennas, dtype=complex))
             return
         rng = np.random.default_rng(0)
         matrix = self._relaxed.solve(weight)[1]
         for start in (top(matrix), *(drawn(matrix, rng) for _ in range(starts))):
-            yield self.through(start)
-            for _, beam in self._relaxed.climb(weight, start):
-                yield self.through(beam)
-
-
-@dataclass(frozen=True, eq=False)
-class FixedDevices:
-    """`OverTheAirSelection` for the devices of weight 1 of those that some beam hears.
-
-    Structure: Searched. Convex but for the rank of the beam.
-    """
-
-    whole: OverTheAirSelection
-    weight: Floats
-
-    def cost(self, decision: Beamforming) -> float:
-        """Minus the number of devices that take part."""
-        return self.whole.cost(decision)
-
-    def excess(self, decision: Beamforming) -> dict[str, Excess]:
-        """As of the whole."""
-        return self.whole.excess(decision)
-
-    def floor(self) -> float:
-        """Minus the number of devices that some beam hears: a beam may hear others than the set."""
-        return -float(self.weight.size)
-
-    def search(self) -> Iterator[Beamforming]:
-        """Beams that hear ever more of the set, until all of it are heard."""
-        for decision in self.whole.beams(self.weight, 1):
-            yield decision
-            if _count(decision) >= self.weight.sum():
-                return
+            climbed = (beam for _, beam in self._relaxed.climb(weight, start))
+            for beam in itertools.chain([start], climbed):
+                decision = self.through(beam)
+                yield decision
+                if _count(decision) >= weight.sum():
+                    return
 
 
 def _count(decision: Beamforming) -> int:

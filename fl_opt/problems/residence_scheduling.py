@@ -273,25 +273,23 @@ class ResidenceScheduling:
         small = _CLOSE_OF_MANY if self._able.size > _MANY else min(_CLOSE, self._grid**-2.0)
         return self._pieces.relax(allowed, enough, start, small)
 
-    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> FixedPieces:
-        """A round near a choice of pieces."""
-        return FixedPieces(self, choice, near)
+    def fixed(self, choice: NDArray[np.int_], near: Relaxed) -> Iterator[Allocation]:
+        """A round at the price of a choice; the band that it leaves goes where it is worth most."""
+        if not self._able.size:
+            yield Allocation.none(self.network.size, float(np.max(self._deadline)))
+            return
+        _, value, high, _ = self._table
+        step = np.append(self._piece, self._piece[-1])
+        piece = (step[:, None] == choice) | (np.append(0, self._piece)[:, None] == choice)
+        within = Table(value, np.where(piece, high, np.inf), self.network.band_hz)
+        price = float(near.prices[0]) / (self.network.band_hz or 1.0)
+        row = within.shared(np.flatnonzero(choice > 0), price)
+        table = Table(value, high, self.network.band_hz)
+        yield self._round(table, table.filled(row))
 
     def refusal(self) -> Infeasible:
         """Never asked for: nobody need take part."""
         return Infeasible("no round is possible", constraint="band")
-
-    def near(self, choice: NDArray[np.int_], price: float) -> Allocation:
-        """The round of a choice at a price of the whole band, what is left given where it pays."""
-        if not self._able.size:
-            return Allocation.none(self.network.size, float(np.max(self._deadline)))
-        _, value, high, _ = self._table
-        step = np.append(self._piece, self._piece[-1])
-        piece = (step[:, None] == choice) | (np.append(0, self._piece)[:, None] == choice)
-        table = Table(value, high, self.network.band_hz)
-        within = Table(value, np.where(piece, high, np.inf), self.network.band_hz)
-        row = within.shared(np.flatnonzero(choice > 0), price / (self.network.band_hz or 1.0))
-        return self._round(table, table.filled(row))
 
     # structure: Mixed
 
@@ -335,28 +333,3 @@ class ResidenceScheduling:
                 times[device] = np.minimum(quick, times[device])
         uplink = Uplink(self.network, times)
         return uplink.allocation(uplink.floor, selected)
-
-
-@dataclass(frozen=True, eq=False)
-class FixedPieces:
-    """`ResidenceScheduling` near a choice of pieces (n,) of finish times. Structure: Searched."""
-
-    whole: ResidenceScheduling
-    choice: NDArray[np.int_]
-    relaxed: Relaxed
-
-    def cost(self, decision: Allocation) -> float:
-        """Minus the utility to be expected."""
-        return self.whole.cost(decision)
-
-    def excess(self, decision: Allocation) -> dict[str, Excess]:
-        """As of the whole."""
-        return self.whole.excess(decision)
-
-    def floor(self) -> float:
-        """Nothing is proven: what is near a choice need not be of it."""
-        return -math.inf
-
-    def search(self) -> Iterator[Allocation]:
-        """One round: devices share the band at a price, and what is left goes where it pays."""
-        yield self.whole.near(self.choice, float(self.relaxed.prices[0]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,8 +25,7 @@ from fl_opt.checks import number, whole
 from fl_opt.errors import SolverFailure
 from fl_opt.solvers.bisection import Bisection
 from fl_opt.solvers.multipliers import Multipliers
-from fl_opt.solvers.search import Search
-from fl_opt.structure import Attainable, Branched, Relaxed, Searched, SmoothDual
+from fl_opt.structure import Attainable, Branched, Relaxed, SmoothDual
 
 D = TypeVar("D")
 
@@ -166,22 +166,26 @@ class _Tree:
             near = self.problem.relax(only, self.enough, relaxed)
         if near.bound >= self.enough:
             return
-        try:
-            found = _solved(self.problem.fixed(relaxed.choice, near))
-        except SolverFailure:
-            # what no bound refutes may still be out of reach, by a rounding
+        for decision in _decisions(self.problem.fixed(relaxed.choice, near)):
+            self._offer(decision)
+
+    def _offer(self, decision: Any) -> None:
+        """Keep a decision if it is feasible and the best so far."""
+        certificate = verify(self.problem, decision)
+        if not certificate.feasible or certificate.cost >= self.cost:
             return
-        certificate = verify(self.problem, found.allocation)
-        if certificate.feasible and certificate.cost < self.cost:
-            first = self.best is None
-            self.best, self.cost = found.allocation, certificate.cost
-            if first:
-                for node in self.open:
-                    node.key = node.relaxed.bound
-                heapq.heapify(self.open)
+        first = self.best is None
+        self.best, self.cost = decision, certificate.cost
+        if first:
+            for node in self.open:
+                node.key = node.relaxed.bound
+            heapq.heapify(self.open)
 
 
-def _solved(rest: SmoothDual[D] | Attainable[D] | Searched[D]) -> Solution[D]:
+def _decisions(rest: SmoothDual[D] | Attainable[D] | Iterator[D]) -> Iterator[D]:
     if isinstance(rest, SmoothDual):
-        return Multipliers()(rest)
-    return Bisection()(rest) if isinstance(rest, Attainable) else Search()(rest)
+        yield Multipliers()(rest).allocation
+    elif isinstance(rest, Attainable):
+        yield Bisection()(rest).allocation
+    else:
+        yield from rest

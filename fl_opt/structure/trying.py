@@ -90,8 +90,11 @@ class Branched(Problem[D], Protocol[D]):
 
     def fixed(
         self, choice: NDArray[np.int_], near: Relaxed
-    ) -> SmoothDual[D] | Attainable[D] | Searched[D]:
-        """The problem that a choice leaves; its decision is the whole's."""
+    ) -> SmoothDual[D] | Attainable[D] | Iterator[D]:
+        """The convex problem that a choice leaves, whose decision is the whole's.
+
+        Where none is left, decisions near the choice to take the best from, if one is feasible.
+        """
 
     def refusal(self) -> Infeasible:
         """Why no choice is feasible."""
